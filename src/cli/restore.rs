@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
 fn print(restored: &Restored, file: &Path, config: &Config, now: Timestamp) {
     say!("{} is now {}, which was checked", config.storage.path.display(), file.display());
     if !restored.note.is_empty() {
-        say!("  it {}", restored.note.trim_start_matches("ok; "));
+        say!("  {}", restored.note.trim_start_matches("ok; "));
     }
     if let Some(key) = &restored.key {
         say!("  its key was read from {}", key.display());

@@ -70,12 +70,13 @@ pub(super) fn file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError>
     }
 }
 
-/// The owner of a file, if `sudo` runs this for somebody else: in a folder of theirs, their settings would lead root's
-/// secrets where they want.
+/// The owner of a file of settings, if `sudo` runs this for somebody else: in a folder of theirs, root would work on their
+/// data.
 fn stranger(path: &Path) -> Option<u32> {
     let sudoer: u32 = env::var(SUDOER).ok()?.parse().ok()?;
-    let owner = path.metadata().ok()?.uid();
-    (owner != sudoer && owner != 0 && geteuid().is_root()).then_some(owner)
+    // Of a link too: its folder is where the files are that the settings name.
+    let owners = [path.symlink_metadata(), path.metadata()].into_iter().flatten().map(|file| file.uid());
+    owners.into_iter().find(|owner| *owner != sudoer && *owner != 0 && geteuid().is_root())
 }
 
 pub(super) fn environment() -> Env {

@@ -176,8 +176,7 @@ fn database(
 /// Tries the key file on every secret.
 fn secrets(conn: &Connection, storage: &Storage, found: &mut Found) -> rusqlite::Result<()> {
     let count = sealed(conn)?.count;
-    // An old schema has no key marks.
-    let mark = key_mark::known(conn).unwrap_or(None);
+    let mark = key_mark::known(conn)?;
     if count == 0 && mark.is_none() && !storage.key_file.exists() {
         return Ok(());
     }

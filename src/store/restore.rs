@@ -96,7 +96,8 @@ impl Places {
 
     /// The prepared files, as a database of their own.
     fn parts(&self, storage: &Storage) -> Storage {
-        Storage { path: self.part.clone(), key_file: self.key_part.clone(), durability: storage.durability }
+        let key = if self.key_part.exists() { &self.key_part } else { &self.key };
+        Storage { path: self.part.clone(), key_file: key.clone(), durability: storage.durability }
     }
 }
 
@@ -140,10 +141,7 @@ pub fn restore(
     let file = file.as_path();
     copy(file, &conn, &places.part, &progress)?;
     drop(conn);
-    if let Some((_, text)) = &key {
-        write_new(&places.key_part, text.as_bytes())?;
-    }
-    let from = key.map(|(from, _)| from);
+    let from = key.map(|(from, text)| write_key(&places, &from, &text).map(|()| from)).transpose()?;
     progress(Progress::Checking);
     let note = look_through(&places.parts(storage), file, from.as_deref())?;
     let found = facts(&places.part).map_err(|error| open::unusable(file, &error))?;
@@ -277,6 +275,17 @@ fn read_key(storage: &Storage, file: &Path, key: Option<&Path>) -> Result<Option
     let text = text.map_err(|error| at(&from, &format!("cannot be read: {error}")))?;
     KeyRing::parse(&from, &text)?;
     Ok(Some((from, text)))
+}
+
+/// Writes the key beside the present key file, unless that holds the same.
+fn write_key(places: &Places, from: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(&places.key).is_ok_and(|present| *Zeroizing::new(present) == *text) {
+        return Ok(());
+    }
+    write_new(&places.key_part, text.as_bytes()).map(drop).map_err(|error| {
+        let (from, key) = (from.display(), places.key.display());
+        Error::Internal(format!("{error}. If only root may write there: copy {from} to {key} by hand, readable for the server's user, then run this again"))
+    })
 }
 
 /// Checks the prepared files as `ngoma check` does; the error names the files that they were made of. Returns a remark.

@@ -25,7 +25,7 @@ pub struct SinceBackup {
 }
 
 /// Compares the copy with the database of now, revokes in the copy the tokens that were revoked, and notes the restore in
-/// its audit. `None` if the database of now cannot be read, or has no account in common with the copy.
+/// its audit, if its version has one. `None` if the database of now cannot be read, or has no account in common with the copy.
 ///
 /// # Errors
 /// A copy that cannot be written.
@@ -82,6 +82,9 @@ fn all<T>(copy: &Connection, sql: &str, read: impl Fn(&Row<'_>) -> rusqlite::Res
 }
 
 fn note(copy: &Connection, at: Timestamp, action: Action, subject: Option<&str>, note: &str) -> rusqlite::Result<()> {
+    if !copy.table_exists(None, "audit")? {
+        return Ok(());
+    }
     let sql = "INSERT INTO audit (at, actor, action, subject, note) VALUES (?, ?, ?, ?, ?)";
     copy.execute(sql, (at.millis(), Actor::CommandLine.to_string(), action.name(), subject, note)).map(drop)
 }

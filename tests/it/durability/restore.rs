@@ -303,6 +303,44 @@ fn a_restore_of_root_follows_no_link_that_the_servers_user_has_made() {
 }
 
 #[test]
+fn a_key_that_only_root_may_write_is_left_as_it_is_if_it_is_that_of_the_backup_else_what_to_do_is_said() {
+    if fs::metadata("/proc/self").expect("Linux says so").uid() != 0 {
+        return;
+    }
+    let (mut site, _) = two_states();
+    let keys = tempfile::tempdir().expect("a folder of root's");
+    fs::set_permissions(keys.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    let key = keys.path().join("ngoma.key");
+    fs::copy(site.folder().join("ngoma.key"), &key).expect("copied");
+    for path in [site.folder().to_owned(), site.database(), key.clone()] {
+        chown(&path, Some(65534), Some(65534)).expect("the server's");
+    }
+    site.set("STORAGE__KEY_FILE", key.to_str().expect("a path"));
+    done(&site, &["restore", "copy.db"]);
+    fs::write(site.folder().join("copy.db.key"), format!("0 {}\n", "7".repeat(64))).expect("another key");
+    let refusal = refused(&site, &["restore", "copy.db"]);
+    assert!(refusal.contains("copy.db.key to") && refusal.contains("by hand"), "{refusal}");
+}
+
+#[test]
+fn a_backup_of_each_earlier_version_is_restored() {
+    let newest = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/migrations")).expect("a folder").count();
+    for version in 1..newest {
+        let site = Site::new();
+        let old = Connection::open(site.folder().join("old.db")).expect("a file");
+        old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = 0x4E676F6D").expect("set");
+        for number in 1..=version {
+            let step = format!("{}/src/store/migrations/{number:04}.sql", env!("CARGO_MANIFEST_DIR"));
+            old.execute_batch(&fs::read_to_string(step).expect("a text")).expect("an old schema");
+        }
+        old.pragma_update(None, "user_version", version).expect("set");
+        drop(old);
+        let said = done(&site, &["restore", "old.db"]);
+        assert!(said.contains("brings it up to date"), "{version}: {said}");
+    }
+}
+
+#[test]
 fn a_backup_that_the_server_made_by_itself_is_restored_on_another_machine() {
     let world = World::with(|wish| wish.config.backup.every = std::time::Duration::from_secs(86_400));
     let mut tries = world.backups();
