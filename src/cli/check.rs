@@ -34,7 +34,13 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
+pub(super) fn run(args: &Args, config: Result<Config>) -> Result<()> {
+    let config = &config.inspect_err(|error| {
+        if args.json {
+            let problems = [error.to_string()];
+            print_json(&json!({ "database": null, "note": "not looked at", "warnings": [], "problems": problems }));
+        }
+    })?;
     let clock = SystemClock.now().checked().map(drop);
     let settings =
         [clock, expect_secrets(config), engine::check(config), serve::filter(config).map(drop), address(config)];

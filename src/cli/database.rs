@@ -1,6 +1,12 @@
 //! The database and the runtime of commands other than 'serve'.
 
-use std::{io::ErrorKind, path, sync::Arc};
+use std::{
+    fs::Metadata,
+    io::ErrorKind,
+    os::unix::fs::MetadataExt,
+    path::{self, PathBuf},
+    sync::{Arc, OnceLock},
+};
 
 use super::owner;
 use crate::{
@@ -10,9 +16,15 @@ use crate::{
     store::{self, Db, serving},
 };
 
+/// The database of this command: its name, and the file that this led to when the command began (device and inode).
+static OPENED: OnceLock<(PathBuf, (u64, u64))> = OnceLock::new();
+
+/// Runs the work of a command. It fails if the database that the command has open was exchanged meanwhile: then the
+/// command has read and written the former one.
 pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Error::Internal(error.to_string()))?.block_on(future)
+    let done = runtime.map_err(|error| Error::Internal(error.to_string()))?.block_on(future);
+    expect_same().and(done)
 }
 
 /// Opens an existing database, also while a server runs on it.
@@ -32,6 +44,25 @@ pub(super) fn as_served(db: &Db, config: &Config) -> Result<Config> {
     Ok(config)
 }
 
+/// Refuses to go on if the name of the open database no longer leads to the open file, as after a restore. To be asked
+/// before a command says what it has done, where that is before the end of [`block_on`].
+pub(super) fn expect_same() -> Result<()> {
+    let Some((path, opened)) = OPENED.get() else { return Ok(()) };
+    if path.metadata().is_ok_and(|file| id_of(&file) == *opened) {
+        return Ok(());
+    }
+    let shown = path::absolute(path).unwrap_or_else(|_| path.clone());
+    Err(Error::Unavailable(format!(
+        "{} was replaced while this command ran, as 'ngoma restore' does: what the command read and wrote is in the former \
+         database, which a restore keeps in before-restore-... beside it. Run the command again",
+        shown.display()
+    )))
+}
+
+fn id_of(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
 /// Refuses to go on without a secret of the settings whose file could not be read: for commands that send by them.
 pub(super) fn expect_secrets(config: &Config) -> Result<()> {
     config.expect_secrets().map_err(|error| Error::request(error.to_string()))
@@ -40,7 +71,13 @@ pub(super) fn expect_secrets(config: &Config) -> Result<()> {
 /// Refuses to go on without a database: only 'serve' makes one, so that a command in a wrong folder makes nothing.
 pub(super) fn expect(config: &Config) -> Result<()> {
     let path = &config.storage.path;
-    let Err(error) = path.metadata() else { return Ok(()) };
+    let error = match path.metadata() {
+        Ok(file) => {
+            OPENED.get_or_init(|| (path.clone(), id_of(&file)));
+            return Ok(());
+        }
+        Err(error) => error,
+    };
     let (shown, source) = (path::absolute(path).unwrap_or_else(|_| path.clone()), config.source_of_database());
     let shown = shown.display();
     Err(Error::request(match error.kind() {

@@ -11,7 +11,8 @@ use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use super::{
-    ChannelKind, Config, ConfigError, Secret, channel_place, secret_shape::Shape, sources::no_file, warnings::READ_BY_ALL,
+    ChannelKind, Config, ConfigError, Secret, channel_place, secret_shape::Shape, sources::no_file,
+    warnings::READ_BY_ALL,
 };
 
 /// The variable by which systemd says where the credentials of a service are.

@@ -7,6 +7,7 @@ mod check;
 mod crash;
 mod damage;
 mod damaged_bodies;
+mod exchanged;
 mod full_disk;
 mod group_commits;
 mod litestream;

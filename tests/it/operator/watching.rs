@@ -52,6 +52,30 @@ fn who_asks_for_the_text_format_gets_what_promtool_takes() {
 }
 
 #[test]
+fn the_format_is_the_one_that_the_request_likes_better() {
+    let world = World::new();
+    let client = operator(&world);
+    for (accept, kind) in [
+        ("application/openmetrics-text;q=0.1, text/plain;q=0.9", "text/plain"),
+        ("text/plain;q=0, */*", "application/openmetrics-text"),
+        ("TEXT/PLAIN", "text/plain"),
+        ("text/*", "text/plain"),
+        ("application/*;q=0.2, text/*;q=0.3", "text/plain"),
+        ("*/*;q=0.9, text/plain;q=0.1", "application/openmetrics-text"),
+        ("text/plain, application/openmetrics-text", "application/openmetrics-text"),
+        ("image/png", "application/openmetrics-text"),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "application/openmetrics-text",
+        ),
+        ("text/plain;version=0.0.4;q=0.5,application/openmetrics-text;version=1.0.0;q=0.4,*/*;q=0.2", "text/plain"),
+    ] {
+        let given = metrics(&client, accept).0;
+        assert_eq!(given.split(';').next(), Some(kind), "{accept}");
+    }
+}
+
+#[test]
 fn the_rules_are_taken_by_promtool_and_rules_and_dashboard_name_only_metrics_that_exist() {
     let world = World::new();
     let stranger = world.stranger();
