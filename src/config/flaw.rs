@@ -27,7 +27,11 @@ pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
         }
         Kind::MissingField(field) if key.starts_with(CHANNEL) => format!("{key}{source}: {field} is missing"),
         _ if is_secret(&key) => format!("{key}{source}: expected a text, in double quotes"),
-        kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
+        kind if key.is_empty() => {
+            let said = format!("{source}: {kind}");
+            let twice = if said.contains("duplicate key") { ": it stands in the file twice, so join the two" } else { "" };
+            format!("{}{twice}", said.trim_start_matches(" in ").trim_end())
+        }
         kind => {
             let given = given(figment, &key);
             let hint = given.as_deref().and_then(|given| hint::of(&key, given));

@@ -261,6 +261,20 @@ fn a_restore_of_root_follows_no_link_that_the_servers_user_has_made() {
 }
 
 #[test]
+fn restores_in_the_same_second_keep_what_was_there_in_a_folder_each() {
+    let (site, _) = two_states();
+    let there = [2, 1, 1, 1];
+    for _ in there {
+        done(&site, &["restore", "copy.db"]);
+    }
+    let before = before(site.folder());
+    let kept: Vec<usize> = before.iter().map(|folder| events(&folder.join("ngoma.db"))).collect();
+    assert_eq!(kept, there, "{before:?}");
+    done(&site, &["restore", before[0].join("ngoma.db").to_str().expect("a path")]);
+    assert_eq!(events(&site.database()), 2, "and it leads back");
+}
+
+#[test]
 fn a_backup_that_the_server_made_by_itself_is_restored_on_another_machine() {
     let world = World::with(|wish| wish.config.backup.every = std::time::Duration::from_secs(86_400));
     let mut tries = world.backups();
