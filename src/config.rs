@@ -24,7 +24,7 @@ pub use self::{
     hint::socket_address,
     secret::Secret,
     shown::Setting,
-    sources::no_file,
+    sources::{SUDOER, no_file},
     tls::Tls,
 };
 

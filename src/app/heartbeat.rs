@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::App;
-use crate::domain::alert::Undelivered;
+use crate::{clock::until, domain::alert::Undelivered};
 
 /// After a beat that was not taken, and while the server is not ready, the next one comes sooner.
 const SOON: Duration = Duration::from_secs(60);
@@ -20,15 +20,12 @@ impl App {
             return;
         }
         while !*stop.borrow_and_update() {
-            let at = self.now();
             let wait = if self.is_ready().await && self.beat_once().await { every } else { every.min(SOON) };
-            let next = at + wait;
-            // The sleep may end early.
-            while !*stop.borrow() && self.now() < next {
-                tokio::select! {
-                    changed = stop.changed() => if changed.is_err() { return },
-                    () = self.0.clock.sleep(self.now(), next.since(self.now())) => {}
-                }
+            // The clock may be set meanwhile: that makes no beat late.
+            let next = self.0.clock.uptime() + wait;
+            tokio::select! {
+                changed = stop.changed() => if changed.is_err() { return },
+                () = until(&self.0.clock, next) => {}
             }
         }
     }

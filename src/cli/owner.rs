@@ -1,12 +1,7 @@
 //! Root's commands act as the owner of the database. So `sudo ngoma ...` can do what the server can do, and no more, and
 //! the files that it makes are the server's.
 
-use std::{
-    env, io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::{env, fs::Metadata, io, os::unix::fs::MetadataExt, path::Path, sync::OnceLock};
 
 use rustix::{
     process::{Gid, Uid, geteuid},
@@ -14,7 +9,7 @@ use rustix::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, SUDOER},
     error::{Error, Result},
 };
 
@@ -30,10 +25,8 @@ static ACTS_AS: OnceLock<u32> = OnceLock::new();
 /// The system does not let this process become that user.
 pub(super) fn act(config: &Config) -> Result<()> {
     let path = &config.storage.path;
-    // Of a link, its own owner: another user could make it lead to a file of root's.
     let Ok(file) = path.symlink_metadata() else { return Ok(()) };
-    let owner = Some((file.uid(), file.gid())).filter(|(user, _)| *user != 0);
-    become_owner(path, owner.or_else(|| first_other_owner(path)))
+    become_owner(path, other_than_root(&file).or_else(|| master_of_folder(path)))
 }
 
 /// Likewise, as the owner of the folder of the database: for a command that puts files into it.
@@ -41,23 +34,20 @@ pub(super) fn act(config: &Config) -> Result<()> {
 /// # Errors
 /// The system does not let this process become that user.
 pub(super) fn act_in_folder(config: &Config) -> Result<()> {
-    let path = std::path::absolute(&config.storage.path).unwrap_or_else(|_| config.storage.path.clone());
-    become_owner(&path, path.parent().and_then(first_other_owner))
+    become_owner(&config.storage.path, master_of_folder(&config.storage.path))
 }
 
-/// The first user besides root, and the group, to whom a part of this path belongs: what comes below is in that user's
-/// hands.
-fn first_other_owner(path: &Path) -> Option<(u32, u32)> {
-    let named = std::path::absolute(path).ok();
-    let real = path.canonicalize().ok();
-    let mut parts = [named, real].into_iter().flatten().flat_map(|path| {
-        let parts: Vec<PathBuf> = path.ancestors().map(Path::to_owned).collect();
-        parts.into_iter().rev()
-    });
-    parts.find_map(|part| {
-        let part = part.symlink_metadata().ok()?;
-        (part.uid() != 0).then_some((part.uid(), part.gid()))
-    })
+/// The user besides root who decides what is at this path: who has made a link on the way, as it could lead to files of
+/// root's, or else the owner of the folder.
+fn master_of_folder(path: &Path) -> Option<(u32, u32)> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let links = path.ancestors().filter_map(|part| part.symlink_metadata().ok()).filter(Metadata::is_symlink);
+    let of_link = links.filter_map(|link| other_than_root(&link)).last();
+    of_link.or_else(|| path.parent().and_then(|folder| folder.metadata().ok()).as_ref().and_then(other_than_root))
+}
+
+fn other_than_root(file: &Metadata) -> Option<(u32, u32)> {
+    (file.uid() != 0).then_some((file.uid(), file.gid()))
 }
 
 fn become_owner(path: &Path, owner: Option<(u32, u32)>) -> Result<()> {
@@ -82,7 +72,7 @@ pub(super) fn is_of_service() -> bool {
 
 /// Whether `sudo` runs this command.
 pub(super) fn is_by_sudo() -> bool {
-    env::var_os("SUDO_UID").is_some()
+    env::var_os(SUDOER).is_some()
 }
 
 /// The same error. If a file was denied, it also says to whom, or what to do.

@@ -9,13 +9,15 @@ use super::{
     owner,
 };
 use crate::{
+    api::profiles,
     clock::{Clock, SystemClock},
-    config::Config,
+    config::{Config, command, quoted},
     domain::timestamp::Timestamp,
     error::Result,
     store::{
         Progress,
         restore::{self, Restored, Source},
+        since_backup::SinceBackup,
     },
 };
 
@@ -56,33 +58,53 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     });
     show("");
     let restored = restored?;
+    let since = restored.since.as_ref();
     if args.json {
         print_json(&json!({
             "file": args.file, "database": storage.path, "key_file": restored.key,
             "as_of": restored.as_of.map(|as_of| as_of.to_string()),
             "pending_deliveries": restored.pending, "held_deliveries": restored.held, "former": restored.before,
+            "lost_events": since.map(|since| since.events),
+            "revoked_tokens": since.map(|since| tokens(since)),
+            "erased_accounts": since.map(|since| &since.erased),
+            "deleted_webhooks": since.map(|since| webhooks(since, config)),
         }));
     } else {
-        print(&restored, &args.file, &storage.path, now);
+        print(&restored, &args.file, config, now);
     }
     Ok(())
 }
 
 /// Prints the new state, the loss, and the place of the former files.
-fn print(restored: &Restored, file: &Path, database: &Path, now: Timestamp) {
-    say!("{} is now {}, which was checked", database.display(), file.display());
+fn print(restored: &Restored, file: &Path, config: &Config, now: Timestamp) {
+    say!("{} is now {}, which was checked", config.storage.path.display(), file.display());
     if !restored.note.is_empty() {
-        say!("  it {}", restored.note.trim_start_matches("ok; "));
+        say!("  {}", restored.note.trim_start_matches("ok; "));
     }
     if let Some(key) = &restored.key {
         say!("  its key was read from {}", key.display());
     }
     match restored.as_of {
         Some(as_of) => say!(
-            "  it has what was known at {as_of}, {} ago: events that were accepted later are lost",
-            humantime::format_duration(std::time::Duration::from_secs(now.since(as_of).as_secs()))
+            "  it has what was known at {as_of}, {} ago: {}",
+            humantime::format_duration(std::time::Duration::from_secs(now.since(as_of).as_secs())),
+            match &restored.since {
+                Some(since) => format!("{} events that were accepted later are lost", since.events),
+                None => "events that were accepted later are lost".to_owned(),
+            }
         ),
         None => say!("  it is empty"),
+    }
+    match &restored.since {
+        Some(since) => print_since(since, config),
+        None if restored.before.is_empty() => {}
+        None => say!(
+            "  it could not be compared with the former database: tokens that were revoked since, accounts that were erased and \
+             webhooks that were deleted are back. Look through them: '{}', '{}', '{}'",
+            command("token list"),
+            command("account list"),
+            command("webhooks list")
+        ),
     }
     say!(
         "  {} deliveries in it wait and go out when the server starts, also those that have arrived since; {} are held",
@@ -92,4 +114,28 @@ fn print(restored: &Restored, file: &Path, database: &Path, now: Timestamp) {
     for folder in &restored.before {
         say!("  what was there is in {}: remove it when all is well", folder.display());
     }
+}
+
+/// Prints what was removed since the backup.
+fn print_since(since: &SinceBackup, config: &Config) {
+    if !since.revoked.is_empty() {
+        say!("  tokens that were revoked since stay revoked: {}", tokens(since).join(" "));
+    }
+    if !since.erased.is_empty() {
+        say!("  accounts that were erased since are back, with everything they had. Erase them again:");
+        since.erased.iter().for_each(|id| say!("    {}", command(&format!("account delete {}", quoted(id)))));
+    }
+    if !since.deleted.is_empty() {
+        say!("  webhooks that were deleted since are back, and get deliveries: {}", webhooks(since, config).join(" "));
+    }
+    say!("  webhooks, signing secrets and alert addresses are as they were at that moment");
+}
+
+fn tokens(since: &SinceBackup) -> Vec<String> {
+    since.revoked.iter().map(ToString::to_string).collect()
+}
+
+fn webhooks(since: &SinceBackup, config: &Config) -> Vec<String> {
+    let profiles = profiles(config);
+    since.deleted.iter().map(|(profile, id)| profiles.on_wire(profile, *id)).collect()
 }

@@ -11,7 +11,12 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    database::{expect_secrets, expect_seen}, descriptors, log, manner::is_quiet, start, supervisor, version::VERSION, wrong::wrong,
+    database::{expect_secrets, expect_seen},
+    descriptors, log,
+    manner::is_quiet,
+    start, supervisor,
+    version::VERSION,
+    wrong::wrong,
 };
 use crate::{
     api::profiles,

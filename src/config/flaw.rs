@@ -29,7 +29,8 @@ pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
         _ if is_secret(&key) => format!("{key}{source}: expected a text, in double quotes"),
         kind if key.is_empty() => {
             let said = format!("{source}: {kind}");
-            let twice = if said.contains("duplicate key") { ": it stands in the file twice, so join the two" } else { "" };
+            let twice =
+                if said.contains("duplicate key") { ": it stands in the file twice, so join the two" } else { "" };
             format!("{}{twice}", said.trim_start_matches(" in ").trim_end())
         }
         kind => {

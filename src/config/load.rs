@@ -46,7 +46,7 @@ impl Config {
         if let (Some(name), "") = (tls.domains.first(), config.server.public_url.as_str()) {
             config.server.public_url = format!("https://{name}");
         }
-        config.read_secret_files(&folder)?;
+        config.read_secret_files(file.as_deref())?;
         config.file = file;
         config.exposed = exposed(&figment);
         config.ignored = sources::ignored();

@@ -2,10 +2,14 @@
 
 use std::{
     env, fs,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use super::{Config, ConfigError, Secret, sources::no_file};
+use rustix::process::geteuid;
+
+use super::{Config, ConfigError, Secret, sources::no_file, warnings::READ_BY_ALL};
 
 /// The variable by which systemd says where the credentials of a service are.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -62,11 +66,13 @@ impl Config {
     }
 
     /// Reads the secrets that are in files. A relative name is looked for among the service's credentials, then in this
-    /// folder. A file that cannot be read is noted: most commands need no secret.
+    /// folder of the settings. A file that cannot be read is noted: most commands need no secret.
     ///
     /// # Errors
     /// A secret that is given twice.
-    pub(super) fn read_secret_files(&mut self, folder: &Path) -> Result<(), ConfigError> {
+    pub(super) fn read_secret_files(&mut self, settings: Option<&Path>) -> Result<(), ConfigError> {
+        let folder = settings.and_then(Path::parent).unwrap_or(Path::new(""));
+        let author = settings.and_then(|file| file.metadata().ok()).map_or(0, |file| file.uid());
         let credentials = env::var_os(CREDENTIALS).map(PathBuf::from);
         let (mut found, mut unread) = (Vec::new(), Vec::new());
         for SecretFile { key, secret, file } in self.secret_files() {
@@ -78,7 +84,7 @@ impl Config {
             }
             let credential = credentials.as_ref().map(|folder| folder.join(&*file)).filter(|path| path.exists());
             *file = credential.unwrap_or_else(|| folder.join(&*file));
-            match read(file) {
+            match read(file, author) {
                 Ok(text) => *secret = text,
                 Err(problem) => unread.push(format!("{key}{FILE}: {} {problem}", file.display())),
             }
@@ -97,18 +103,32 @@ impl Config {
     }
 }
 
-/// The secret in a file, without the end of its line; or why there is none, ready to follow the file's name.
-fn read(file: &Path) -> Result<Secret, String> {
+/// The secret in a file, without the end of its line; or why there is none, ready to follow the file's name. Root reads for
+/// the author of the settings only what the author could read.
+fn read(file: &Path, author: u32) -> Result<Secret, String> {
     if let Some(kind) = no_file(file) {
         return Err(format!("is {kind}, not a file"));
     }
-    let length = fs::metadata(file).map_or(0, |file| file.len());
-    if length > MOST {
-        return Err(format!("is too long for a secret: {length} bytes, of {MOST} at most"));
+    let failed = |error: io::Error| {
+        format!(
+            "cannot be read: {error}: write the secret into it, for the server's user or as a credential of systemd (LoadCredential), or run this with sudo"
+        )
+    };
+    let mut opened = fs::File::open(file).map_err(failed)?;
+    let there = opened.metadata().map_err(failed)?;
+    if geteuid().is_root() && ![0, there.uid()].contains(&author) && there.mode() & READ_BY_ALL == 0 {
+        return Err(format!(
+            "belongs to user {}, and the settings to user {author}: root does not read it for them. If the settings are \
+             yours, give them to root by chown",
+            there.uid()
+        ));
     }
-    let text = fs::read_to_string(file).map(Secret::from).map_err(|error| {
-        format!("cannot be read: {error}: write the secret into it, for the server's user or as a credential of systemd (LoadCredential), or run this with sudo")
-    })?;
+    if there.len() > MOST {
+        return Err(format!("is too long for a secret: {} bytes, of {MOST} at most", there.len()));
+    }
+    let mut text = String::new();
+    opened.read_to_string(&mut text).map_err(failed)?;
+    let text = Secret::from(text);
     let secret = text.expose().trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
         return Err("is empty: write the secret into it".to_owned());

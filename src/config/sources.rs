@@ -3,11 +3,12 @@
 use std::{
     env, fs,
     io::ErrorKind,
-    os::unix::fs::FileTypeExt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use figment::providers::Env;
+use rustix::process::geteuid;
 
 use super::ConfigError;
 
@@ -17,6 +18,8 @@ pub(super) const USUAL_FILES: [&str; 2] = ["config.toml", OF_SERVICE];
 pub(super) const OF_SERVICE: &str = "/etc/ngoma/config.toml";
 /// The variable that names the file, unless the command line does.
 const FILE: &str = "NGOMA_CONFIG";
+/// The variable by which sudo says who called it.
+pub const SUDOER: &str = "SUDO_UID";
 /// How the name of a setting begins in the environment.
 const PREFIX: &str = "NGOMA_";
 /// The text between section and key.
@@ -45,6 +48,13 @@ pub(super) fn file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError>
     let usual = || USUAL_FILES.map(Path::new).into_iter().find(exists);
     let Some(path) = named.or(by_variable.as_deref()).or_else(usual) else { return Ok(None) };
     let refused = |problem: String| Err(ConfigError(format!("{} {problem}", path.display())));
+    let is_named = named.is_some() || by_variable.is_some();
+    if let Some(stranger) = (!is_named).then(|| stranger(path)).flatten() {
+        return refused(format!(
+            "of this folder belongs to user {stranger}, whom sudo does not obey: name the settings file by --config, or run \
+             this in another folder"
+        ));
+    }
     if let Some(kind) = no_file(path) {
         return refused(format!("is {kind}, not a file"));
     }
@@ -58,6 +68,15 @@ pub(super) fn file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError>
         )),
         Err(error) => refused(format!("cannot be read: {error}")),
     }
+}
+
+/// The owner of a file of settings, if `sudo` runs this for somebody else: in a folder of theirs, root would work on their
+/// data.
+fn stranger(path: &Path) -> Option<u32> {
+    let sudoer: u32 = env::var(SUDOER).ok()?.parse().ok()?;
+    // Of a link too: its folder is where the files are that the settings name.
+    let owners = [path.symlink_metadata(), path.metadata()].into_iter().flatten().map(|file| file.uid());
+    owners.into_iter().find(|owner| *owner != sudoer && *owner != 0 && geteuid().is_root())
 }
 
 pub(super) fn environment() -> Env {

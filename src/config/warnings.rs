@@ -12,7 +12,7 @@ use rustix::process::{getegid, geteuid};
 use super::{Config, SECRETS};
 
 /// The mode by which everybody may read a file.
-const READ_BY_ALL: u32 = 0o004;
+pub(super) const READ_BY_ALL: u32 = 0o004;
 /// What may be secret in a channel of alerts.
 const OF_CHANNEL: [&str; 3] = ["url", "secret", "token"];
 

@@ -106,6 +106,8 @@ actions! {
     ChannelTested = "channel.tested";
     /// A backup was requested at the dashboard; the entry names the file.
     BackedUp = "database.backed_up";
+    /// A backup took the place of the database; the entry names the file.
+    Restored = "database.restored";
     /// A backup, or its key, was downloaded at the dashboard; the entry names the file.
     BackupTaken = "database.backup_taken";
     /// The key file was created, or first noted; the entry names the key by its mark.

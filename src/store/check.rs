@@ -176,8 +176,7 @@ fn database(
 /// Tries the key file on every secret.
 fn secrets(conn: &Connection, storage: &Storage, found: &mut Found) -> rusqlite::Result<()> {
     let count = sealed(conn)?.count;
-    // An old schema has no key marks.
-    let mark = key_mark::known(conn).unwrap_or(None);
+    let mark = key_mark::known(conn)?;
     if count == 0 && mark.is_none() && !storage.key_file.exists() {
         return Ok(());
     }
@@ -197,18 +196,22 @@ fn secrets(conn: &Connection, storage: &Storage, found: &mut Found) -> rusqlite:
     Ok(())
 }
 
-/// A read-only connection. Without a log beside it, nobody has the file open and it is read as it is. With a log, the
-/// log's index is only read; if the index is missing, SQLite makes it, for the owner of the database.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// The address of a database that is only read. Without a log beside it, nobody has the file open and it is read as it is.
+/// With a log, the log's index is only read; if the index is missing, SQLite makes it, for the owner of the database.
+pub(super) fn uri(path: &Path) -> String {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let how = match (beside(&real, "-wal").exists(), beside(&real, "-shm").exists()) {
         (false, _) => "immutable=1",
         (true, true) => "readonly_shm=1",
         (true, false) => "readonly_shm=0",
     };
-    let uri = format!("file://{}?mode=ro&{how}", percent_encode(real.as_os_str().as_bytes(), PATH));
+    format!("file://{}?mode=ro&{how}", percent_encode(real.as_os_str().as_bytes(), PATH))
+}
+
+/// A read-only connection.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(uri, flags)?;
+    let conn = Connection::open_with_flags(uri(path), flags)?;
     conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     Ok(conn)

@@ -9,8 +9,11 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// The mark of the newest key; `None` if an older version wrote none.
+/// The mark of the newest key; `None` if an older version wrote none, or had no audit.
 pub(super) fn known(conn: &Connection) -> rusqlite::Result<Option<String>> {
+    if !conn.table_exists(None, "audit")? {
+        return Ok(None);
+    }
     let sql = "SELECT subject FROM audit WHERE action IN (?, ?) ORDER BY key DESC LIMIT 1";
     let names = (Action::KeyMade.name(), Action::KeyRotated.name());
     conn.query_row(sql, names, |row| row.get(0)).optional().map(Option::flatten)

@@ -58,6 +58,7 @@ mod served_files;
 pub mod sessions;
 mod shares;
 pub mod sign_in_links;
+pub mod since_backup;
 pub mod stats;
 mod targets;
 mod tls_files;

@@ -23,6 +23,7 @@ use super::{
     keyring::KeyRing,
     open,
     served_files::{ServerLock, same_file},
+    since_backup::{self, SinceBackup},
 };
 use crate::{config::Storage, domain::timestamp::Timestamp, error::Error};
 
@@ -44,6 +45,8 @@ pub struct Restored {
     pub note: String,
     /// The file that its key was read from, if it has one.
     pub key: Option<PathBuf>,
+    /// What happened since the backup; `None` if the former database could not be read.
+    pub since: Option<SinceBackup>,
     /// Folders with the former files.
     pub before: Vec<PathBuf>,
 }
@@ -93,7 +96,8 @@ impl Places {
 
     /// The prepared files, as a database of their own.
     fn parts(&self, storage: &Storage) -> Storage {
-        Storage { path: self.part.clone(), key_file: self.key_part.clone(), durability: storage.durability }
+        let key = if self.key_part.exists() { &self.key_part } else { &self.key };
+        Storage { path: self.part.clone(), key_file: key.clone(), durability: storage.durability }
     }
 }
 
@@ -137,13 +141,12 @@ pub fn restore(
     let file = file.as_path();
     copy(file, &conn, &places.part, &progress)?;
     drop(conn);
-    if let Some((_, text)) = &key {
-        write_new(&places.key_part, text.as_bytes())?;
-    }
-    let from = key.map(|(from, _)| from);
+    let from = key.map(|(from, text)| write_key(&places, &from, &text).map(|()| from)).transpose()?;
     progress(Progress::Checking);
     let note = look_through(&places.parts(storage), file, from.as_deref())?;
     let found = facts(&places.part).map_err(|error| open::unusable(file, &error))?;
+    let settled = since_backup::settle(&places.part, &places.path, file, now);
+    let since = settled.map_err(|error| at(&places.part, &format!("cannot be written: {error}")))?;
     for (part, former) in [(&places.part, &places.path), (&places.key_part, &places.key)] {
         finish(part, former)?;
     }
@@ -159,7 +162,7 @@ pub fn restore(
     drop((written, held, lock));
     let problems = check::opens(storage);
     match problems.first() {
-        None => Ok(Restored { note, key: from, before, ..found }),
+        None => Ok(Restored { note, key: from, since, before, ..found }),
         Some(problem) => Err(Error::Internal(format!("it is restored, but a start would fail: {problem}"))),
     }
 }
@@ -274,6 +277,17 @@ fn read_key(storage: &Storage, file: &Path, key: Option<&Path>) -> Result<Option
     Ok(Some((from, text)))
 }
 
+/// Writes the key beside the present key file, unless that holds the same.
+fn write_key(places: &Places, from: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(&places.key).is_ok_and(|present| *Zeroizing::new(present) == *text) {
+        return Ok(());
+    }
+    write_new(&places.key_part, text.as_bytes()).map(drop).map_err(|error| {
+        let (from, key) = (from.display(), places.key.display());
+        Error::Internal(format!("{error}. If only root may write there: copy {from} to {key} by hand, readable for the server's user, then run this again"))
+    })
+}
+
 /// Checks the prepared files as `ngoma check` does; the error names the files that they were made of. Returns a remark.
 fn look_through(parts: &Storage, file: &Path, key: Option<&Path>) -> Result<String> {
     let found = check::check(parts, false, |_| {});
@@ -314,6 +328,7 @@ fn facts(part: &Path) -> rusqlite::Result<Restored> {
         held: count("'held'")?,
         note: String::new(),
         key: None,
+        since: None,
         before: Vec::new(),
     })
 }

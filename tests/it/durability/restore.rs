@@ -101,7 +101,7 @@ fn a_backup_is_restored_by_one_command_which_says_what_is_lost_and_keeps_what_wa
     for words in [
         "ngoma.db is now copy.db",
         "key was read from copy.db.key",
-        "ago: events that were accepted later are lost",
+        "ago: 1 events that were accepted later are lost",
         "deliveries in it wait",
         "1 are held",
         "before-restore-",
@@ -128,6 +128,48 @@ fn a_backup_is_restored_by_one_command_which_says_what_is_lost_and_keeps_what_wa
     let server = site.start();
     server.coop().get(&format!("/events/{lost}")).expect(200);
     server.stop();
+}
+
+#[test]
+fn what_was_revoked_erased_or_deleted_since_the_backup_is_named_and_a_revoked_token_stays_revoked() {
+    let site = Site::new();
+    let server = site.start();
+    let webhook = server.coop().webhook("http://127.0.0.1:9/", &["batch.*"], SECRET);
+    let token = |words: &[&str]| {
+        let made: serde_json::Value = serde_json::from_str(&done(&site, words)).expect("JSON");
+        [&made["id"], &made["token"]].map(|text| text.as_str().expect("a text").to_owned())
+    };
+    let [leaked, secret] = token(&["token", "create", "--scope", "operator", "--json"]);
+    done(&site, &["account", "create", "--profile", "asg", "--id", "CUST-GONE"]);
+    done(&site, &["backup", "copy.db"]);
+    done(&site, &["token", "revoke", &leaked]);
+    done(&site, &["account", "delete", "CUST-GONE", "--yes"]);
+    server.coop().delete(&format!("/webhooks/{webhook}")).expect(204);
+    accept(&server, "after");
+    server.stop();
+    let said = done(&site, &["restore", "copy.db"]);
+    for words in [
+        "1 events that were accepted later are lost",
+        &format!("stay revoked: {leaked}"),
+        "are back, with everything they had. Erase them again:\n    ngoma account delete CUST-GONE\n",
+        &format!("deleted since are back, and get deliveries: {webhook}\n"),
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let server = site.start();
+    let answer = server.client(&secret).get("/webhooks");
+    assert_eq!(answer.status, 401, "a revoked token does not work again: {}", answer.text);
+    server.coop().get(&format!("/webhooks/{webhook}")).expect(200);
+    server.stop();
+    let restored =
+        "SELECT count(*) FROM audit WHERE action IN ('database.restored', 'token.revoked') AND actor = 'command line'";
+    assert_eq!(site.look::<usize>(restored), 2);
+
+    // Without a database to compare with, the command says so.
+    fs::write(site.database(), "damaged").expect("written");
+    let said = done(&site, &["restore", "copy.db", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert!(said["lost_events"].is_null() && said["revoked_tokens"].is_null(), "{said}");
 }
 
 #[test]
@@ -272,6 +314,44 @@ fn restores_in_the_same_second_keep_what_was_there_in_a_folder_each() {
     assert_eq!(kept, there, "{before:?}");
     done(&site, &["restore", before[0].join("ngoma.db").to_str().expect("a path")]);
     assert_eq!(events(&site.database()), 2, "and it leads back");
+}
+
+#[test]
+fn a_key_that_only_root_may_write_is_left_as_it_is_if_it_is_that_of_the_backup_else_what_to_do_is_said() {
+    if fs::metadata("/proc/self").expect("Linux says so").uid() != 0 {
+        return;
+    }
+    let (mut site, _) = two_states();
+    let keys = tempfile::tempdir().expect("a folder of root's");
+    fs::set_permissions(keys.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    let key = keys.path().join("ngoma.key");
+    fs::copy(site.folder().join("ngoma.key"), &key).expect("copied");
+    for path in [site.folder().to_owned(), site.database(), key.clone()] {
+        chown(&path, Some(65534), Some(65534)).expect("the server's");
+    }
+    site.set("STORAGE__KEY_FILE", key.to_str().expect("a path"));
+    done(&site, &["restore", "copy.db"]);
+    fs::write(site.folder().join("copy.db.key"), format!("0 {}\n", "7".repeat(64))).expect("another key");
+    let refusal = refused(&site, &["restore", "copy.db"]);
+    assert!(refusal.contains("copy.db.key to") && refusal.contains("by hand"), "{refusal}");
+}
+
+#[test]
+fn a_backup_of_each_earlier_version_is_restored() {
+    let newest = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/migrations")).expect("a folder").count();
+    for version in 1..newest {
+        let site = Site::new();
+        let old = Connection::open(site.folder().join("old.db")).expect("a file");
+        old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = 0x4E676F6D").expect("set");
+        for number in 1..=version {
+            let step = format!("{}/src/store/migrations/{number:04}.sql", env!("CARGO_MANIFEST_DIR"));
+            old.execute_batch(&fs::read_to_string(step).expect("a text")).expect("an old schema");
+        }
+        old.pragma_update(None, "user_version", version).expect("set");
+        drop(old);
+        let said = done(&site, &["restore", "old.db"]);
+        assert!(said.contains("brings it up to date"), "{version}: {said}");
+    }
 }
 
 #[test]

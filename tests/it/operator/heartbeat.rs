@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ngoma::config::Secret;
+use ngoma::{config::Secret, domain::timestamp::Timestamp};
 
 use crate::support::{
     receiver::PATIENCE,
@@ -74,6 +74,21 @@ fn while_the_server_is_ready_it_makes_a_get_at_the_start_and_then_now_and_then()
     }
     let hours = world.now().since(START).as_secs_f64() / 3600.0;
     assert!((1.0..2.0).contains(&hours), "after {hours} hours");
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_heartbeat_late() {
+    let watcher = Watcher::new(&[]);
+    let world = world_of(&watcher, |_| {});
+    watcher.beat();
+    world.clock.step(Timestamp::from_millis(START.millis() - 43_200_000));
+    // The server may have begun to wait only now.
+    let mut minutes = 0;
+    while watcher.is_silent() && minutes < 120 {
+        world.advance("1m");
+        minutes += 1;
+    }
+    assert!((59..120).contains(&minutes), "after {minutes} minutes");
 }
 
 #[test]

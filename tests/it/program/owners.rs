@@ -234,6 +234,67 @@ fn sudo_ngoma_finds_the_service_and_acts_for_it() {
 }
 
 #[test]
+fn sudo_does_not_obey_the_settings_that_somebody_else_has_put_into_a_folder() {
+    if user() != 65534 {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.toml");
+    let log = "[log]\nlevel = \"nothing\"\n";
+    fs::write(&file, log).expect("written");
+    give(folder.path());
+    let listed = |sudoer: Option<&str>, words: &[&str]| {
+        let mut list = ngoma(folder.path(), words);
+        list.env_remove("NGOMA_LOG__LEVEL").envs(sudoer.map(|user| ("SUDO_UID", user)));
+        finish(&mut list).2
+    };
+    let refusal = listed(Some("65533"), &["account", "list"]);
+    assert!(refusal.starts_with("ngoma: config.toml of this folder belongs to user 65534"), "{refusal}");
+    for (sudoer, words) in [
+        (Some("65534"), &["account", "list"][..]),
+        (None, &["account", "list"]),
+        (Some("65533"), &["account", "list", "--config", "config.toml"]),
+    ] {
+        assert!(listed(sudoer, words).contains("log.level"), "{words:?}: the file is used");
+    }
+}
+
+#[test]
+fn a_database_of_root_below_somebody_elses_folder_is_used_by_root() {
+    if user() != 65534 {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    chown(home.path(), Some(user()), None).expect("somebody's");
+    let site = Site::within(home.path());
+    site.start().kill();
+    for words in [&["account", "list"][..], &["backup", "copy.db"], &["restore", "copy.db"], &["token", "list"]] {
+        let (code, _, said) = finish(&mut site.command_of(words));
+        assert_eq!(code, 0, "{words:?}: {said}");
+    }
+    site.start().kill();
+}
+
+#[test]
+fn root_reads_no_secret_for_settings_of_a_user_who_cannot_read_it() {
+    if user() != 65534 {
+        return;
+    }
+    let (folder, of_root) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder of root's"));
+    let secret = of_root.path().join("smtp_url");
+    fs::write(&secret, "smtp://ngoma:hidden@mail.example").expect("written");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("set");
+    let settings = folder.path().join("config.toml");
+    fs::write(&settings, format!("[alerts]\nsmtp_url_file = \"{}\"\n", secret.display())).expect("written");
+    let test = || finish(&mut ngoma(folder.path(), &["alerts", "test"]));
+    give(folder.path());
+    let (code, _, said) = test();
+    assert!(code == 1 && said.contains("root does not read it for them"), "{said}");
+    chown(&settings, Some(0), None).expect("root's settings");
+    assert!(!test().2.contains("root does not read it"), "root's own settings");
+}
+
+#[test]
 fn what_the_owner_cannot_use_is_named_with_the_user_as_whom_root_acts() {
     if user() != 65534 {
         return;
@@ -277,9 +338,10 @@ fn where_the_data_of_a_service_are_a_check_asks_for_sudo_and_a_start_says_how_to
     let site = Site::new();
     give(site.folder());
     fs::set_permissions(site.folder(), fs::Permissions::from_mode(0o700)).expect("set");
-    for (words, part) in
-        [(&["check"] as &[&str], "run this with sudo"), (&["serve", "--dev"], "in a folder with a config.toml of its own")]
-    {
+    for (words, part) in [
+        (&["check"] as &[&str], "run this with sudo"),
+        (&["serve", "--dev"], "in a folder with a config.toml of its own"),
+    ] {
         let mut command = ngoma(Path::new("/"), words);
         let (code, _, said) = finish(command.env("NGOMA_STORAGE__PATH", site.database()).uid(65533));
         assert_eq!((code, said.lines().count()), (1, 1), "{said}");
