@@ -90,7 +90,7 @@ pub async fn prepare(config: Config, outside: Outside) -> Result<Server> {
     let engine = Engine::new(db.clone(), Arc::clone(&clock), api::profiles(&config), &config, &guard)?;
     // Before any request comes.
     db.write(Actor::Engine, Admission::Wait, answers::forget_begun).await?;
-    let backups = Backups::new(db.clone(), Arc::clone(&clock), &config);
+    let backups = Backups::new(db.clone(), Arc::clone(&clock), &config)?;
     let retention = Retention::new(db.clone(), clock, config.retention);
     Ok(Server { listener, redirects, certificates, address, config, db, engine, retention, backups, guard, outside })
 }
@@ -188,7 +188,7 @@ impl Server {
         let tls = self.certificates.as_ref().map(|certificates| certificates.presenter().config()).transpose()?;
         let app = self.app();
         let pipeline = self.pipeline(app.clone());
-        let care = self.caretaker(&app).run(stop.clone());
+        let care = self.caretaker().run(stop.clone());
         parts.spawn(async move {
             care.await;
             Ok(())
@@ -267,13 +267,12 @@ impl Server {
         Pipeline::new(answers.doors(), limits, server, clock, self.db.metrics(), budgets)
     }
 
-    fn caretaker(&self, app: &App) -> Caretaker {
+    fn caretaker(&self) -> Caretaker {
         Caretaker {
             db: self.db.clone(),
             clock: Arc::clone(&self.outside.clock),
             config: self.config.clone(),
-            backups: app.backup_folder(),
-            oldest_backup: app.oldest_backup(),
+            backups: self.backups.clone(),
             certificate: self.certificate(),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::App;
 use crate::{
     clock,
+    config::command_for_all,
     domain::{audit::Actor, certificate::Freshness},
     error::Error,
     metrics::ClockJump,
@@ -92,10 +93,11 @@ impl App {
         if backups.settings().every.is_zero() {
             return Part::Ok("the server makes no backups by itself (backup.every)".to_owned());
         }
-        let age = backups.newest().map(|newest| self.now().since(newest.made_at));
+        let newest = backups.newest();
+        let age = newest.as_ref().map(|newest| self.now().since(newest.made_at));
         let last =
             age.map_or_else(|| "there is no backup yet".to_owned(), |age| format!("the last backup is {}", old(age)));
-        if backups.is_failing() {
+        if backups.failing().is_some() {
             return Part::Warning(format!(
                 "{last}, and the next could not be made: it is tried again; the server's log says why"
             ));
@@ -104,6 +106,12 @@ impl App {
         if age.unwrap_or_else(|| self.uptime()) > oldest {
             return Part::Warning(format!(
                 "{last}, and a next one was due (backup.every): the server's log may say why it is late"
+            ));
+        }
+        if newest.is_some_and(|newest| newest.is_damaged) {
+            return Part::Warning(format!(
+                "{last}, but in it, as in the database, the bodies of some events are damaged: '{}' names them",
+                command_for_all("check")
             ));
         }
         Part::Ok(last)

@@ -44,6 +44,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+pub(crate) use self::dialect::Dialects;
 pub use self::{
     access::{Access, AnyScope, Events, Manages, Operator, Right, Webhooks},
     dialect::Dialect,
@@ -53,7 +54,7 @@ pub use self::{
     selection::{Looked, Wanted},
     system::{Backup, BackupFile, BackupPart, Room},
 };
-use self::{checked_webhook::CheckedWebhook, dialect::Dialects, searches::Searches};
+use self::{checked_webhook::CheckedWebhook, searches::Searches};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits},

@@ -1,4 +1,4 @@
-//! The use cases, for the command line: what the doors call, with the right of a user who has a shell on the machine.
+//! The use cases, for the command line, with the right of a user who has a shell on the machine.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(super) fn app_over(db: Db, config: &Config) -> Result<App> {
     let (config, clock): (_, SharedClock) = (as_served(&db, config)?, Arc::new(SystemClock));
     let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
     let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(&config), &config, &guard)?;
-    let backups = Backups::new(db.clone(), Arc::clone(&clock), &config);
+    let backups = Backups::new(db.clone(), Arc::clone(&clock), &config)?;
     Ok(App::new(
         (db, engine, guard),
         (backups, Watched::nothing()),

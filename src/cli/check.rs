@@ -23,7 +23,7 @@ use crate::{
 /// Find problems that would stop a start, and damage; change nothing
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma check\n  ngoma check --quick\n  ngoma --config /etc/ngoma/config.toml check && systemctl restart ngoma\n\nIt reads the settings as a start does, and looks at owners and modes of the files, the server's certificate, the whole database,\nthe checksum of each event body, and each signing secret. Run it as the server's user, or as root. It may run while the server runs.\nA database that the next start brings up to date is fine."
+    after_help = "Examples:\n  ngoma check\n  ngoma check --quick\n  ngoma --config /etc/ngoma/config.toml check && systemctl restart ngoma\n\nIt reads the settings as a start does, and looks at owners and modes of the files, the server's certificate, the whole database,\nthe checksum of each event body, and each signing secret. Run it as the server's user, or as root. It may run while the server runs.\nA database of an older version is fine: the next start brings it up to date."
 )]
 pub(super) struct Args {
     /// Do not compare indexes with their tables, which is faster for a large database.

@@ -34,6 +34,7 @@ struct BackupRow {
     made: Moment,
     size: String,
     has_key: bool,
+    is_damaged: bool,
     href: String,
 }
 
@@ -43,6 +44,7 @@ impl BackupRow {
             made: frame.when(backup.made_at),
             size: bytes(backup.bytes),
             has_key: backup.has_key,
+            is_damaged: backup.is_damaged,
             href: format!("/ui/system/backups/{}", path_part(&backup.name)),
             name: backup.name,
         }
@@ -67,7 +69,7 @@ struct Page<'a> {
     schedules: Vec<(&'static str, String, String)>,
     sections: Vec<Section<'a>>,
     folder: String,
-    /// What the server does by itself.
+    /// The work that the server does by itself.
     by_itself: String,
     backup_line: String,
     backup: Option<BackupView>,
@@ -186,7 +188,7 @@ pub(super) async fn download(shared: Data<&Shared>, visit: Allowed<Operator>, na
     Ok(file_body::download(file, length, &name))
 }
 
-/// The key of a backup: apart, because whoever has both has the signing secrets.
+/// The key of a backup. It is a download of its own: backup and key together give the signing secrets away.
 #[handler]
 pub(super) async fn download_key(
     shared: Data<&Shared>,

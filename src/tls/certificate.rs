@@ -1,4 +1,4 @@
-//! A certificate with its chain and its key: what it is for, and how long it holds.
+//! A certificate with its chain and its key: its names, and its dates.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ impl Certificate {
     /// Reads a chain and its key, each as PEM.
     ///
     /// # Errors
-    /// What is wrong with them, in words.
+    /// The problem with the chain or the key, in words.
     pub(super) fn read(chain: &[u8], key: &[u8]) -> Result<Self, String> {
         let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
         let chain = chain.map_err(|error| format!("the chain cannot be read: {error}"))?;
@@ -47,7 +47,7 @@ impl Certificate {
 }
 
 /// The time in which a certificate holds. The library does not show these dates, but it names them when it refuses a
-/// certificate: in 1970 it is too early, and in the year 9999 too late, whoever signed it.
+/// certificate: in 1970 it is too early, and in the year 9999 too late, whatever its signature.
 fn life(certificate: &EndEntityCert<'_>) -> Option<Life> {
     const LAST: u64 = 253_402_300_799;
     let at = |seconds| {

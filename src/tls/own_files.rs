@@ -32,7 +32,7 @@ impl OwnFiles {
     /// Reads them.
     ///
     /// # Errors
-    /// What is wrong with them, as a sentence.
+    /// The problem with the files, as a sentence.
     pub(super) fn read(&self) -> Result<Certificate, String> {
         let read = |name: &str, path: &Path| match config::no_file(path) {
             Some(kind) => Err(format!("{name}: {} is {kind}, not a file", path.display())),

@@ -92,7 +92,8 @@ fn the_age_of_the_newest_backup_and_the_start_of_the_server_are_metrics() {
     let folder = world.database().with_file_name("backups");
     fs::create_dir(&folder).expect("a folder");
     let made = world.now();
-    fs::write(folder.join(format!("{}.db", made.to_string().replace(':', "-"))), "a backup").expect("written");
+    let backup = folder.join(format!("{}.db", made.to_string().replace(':', "-")));
+    world.db().back_up(&world.config.storage, &backup, drop).expect("a backup");
     world.advance("2h");
     let age = value("ngoma_backup_age_seconds").expect("there is a backup");
     assert!((7199.0..7260.0).contains(&age), "{age}");

@@ -56,7 +56,7 @@ pub(super) fn shown(port: u16, roots: &Path) -> Option<Vec<u8>> {
     Some(stream.conn.peer_certificates()?.first()?.to_vec())
 }
 
-/// What comes in the end of asking again and again.
+/// The answer that comes after repeated requests.
 #[track_caller]
 pub(super) fn in_the_end<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
