@@ -83,26 +83,17 @@ pub fn backed_up(tx: &Tx<'_>, file: &str) -> Result<()> {
     note(tx, Action::BackedUp, None, None, Some(file))
 }
 
-/// When a backup last took the place of the database.
-pub fn last_restore(view: &View<'_>) -> Result<Option<Timestamp>> {
-    let mut row = view.conn.prepare_cached("SELECT max(at) FROM audit WHERE action = ?")?;
-    let at: Option<i64> = row.query_row([Action::Restored.name()], |row| row.get(0))?;
-    Ok(at.map(Timestamp::from_millis))
+/// When a backup last took the place of the database, and which one.
+pub fn last_restore(view: &View<'_>) -> Result<Option<(Timestamp, String)>> {
+    let sql = "SELECT at, note FROM audit WHERE action = ? ORDER BY key DESC LIMIT 1";
+    let mut row = view.conn.prepare_cached(sql)?;
+    let found = row.query_row([Action::Restored.name()], |row| Ok((convert::moment(row, "at")?, row.get("note")?)));
+    Ok(found.optional()?)
 }
 
 /// Writes that this file of a backup is downloaded.
 pub fn backup_taken(tx: &Tx<'_>, file: &str) -> Result<()> {
     note(tx, Action::BackupTaken, None, None, Some(file))
-}
-
-/// The last restore that is among the newest entries: when it was, and what its entry says.
-pub(super) fn last_restore(view: &View<'_>) -> Result<Option<(Timestamp, String)>> {
-    let mut rows = view.conn.prepare_cached(
-        "SELECT at, note FROM (SELECT * FROM audit ORDER BY key DESC LIMIT ?1) WHERE action = ?2 ORDER BY key DESC LIMIT 1",
-    )?;
-    let found =
-        rows.query_row((LOOKED_AT, Action::Restored.name()), |row| Ok((convert::moment(row, "at")?, row.get(1)?)));
-    Ok(found.optional()?)
 }
 
 /// Writes that held deliveries of an endpoint were cancelled, if any were. Slices that follow each other share an
