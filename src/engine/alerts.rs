@@ -23,7 +23,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::{
-        alert::{Alert, AlertKey, Channel, Undelivered},
+        alert::{Alert, AlertKey, Channel, HOURLY, Undelivered},
         alert_digest::digest,
         alert_message::AlertMessage,
         audit::Actor,
@@ -195,7 +195,7 @@ impl Alerts {
         let log = async {
             self.serve(0, Channel::Log, silent).await;
             let (_stop, never) = watch::channel(false);
-            if let Err(error) = self.0.deliver_due(&Channel::Log, &never).await {
+            if let Err(error) = self.0.deliver_due(&Channel::Log, &never, &mut None).await {
                 tracing::error!(%error, "alerts wait for the next start");
             }
         };
@@ -218,9 +218,10 @@ impl Alerts {
     async fn serve(&self, place: usize, channel: Channel, mut stop: watch::Receiver<bool>) {
         let inner = &self.0;
         let mut written = inner.written.subscribe();
+        let mut rests = None;
         while !*stop.borrow_and_update() {
             let (seen, at) = (*written.borrow_and_update(), inner.clock.now());
-            let next = inner.deliver_due(&channel, &stop).await.unwrap_or_else(|error| {
+            let next = inner.deliver_due(&channel, &stop, &mut rests).await.unwrap_or_else(|error| {
                 tracing::error!(%error, "alerts wait until the database can be read");
                 Some(at + AFTER_A_FAULT)
             });
@@ -236,36 +237,52 @@ impl Alerts {
 }
 
 impl Inner {
-    /// Delivers all due alerts by a channel, oldest first; returns when the next one is due. Alerts for a channel that
+    /// Delivers all due alerts by a channel, oldest first, while it takes them; returns when the next one is due. Alerts for a channel that
     /// is not set up wait ([`StrayAlerts`]).
-    async fn deliver_due(&self, channel: &Channel, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
+    async fn deliver_due(
+        &self,
+        channel: &Channel,
+        stop: &watch::Receiver<bool>,
+        rests: &mut Option<Timestamp>,
+    ) -> Result<Option<Timestamp>> {
         if !self.channels.has(channel) {
             return Ok(None);
         }
         loop {
+            let now = self.clock.now();
+            // A later moment is of a clock that was set back since.
+            if let Some(until) = rests.filter(|until| *until > now && *until <= now + HOURLY) {
+                return Ok(Some(until));
+            }
             let own = channel.clone();
             let next = self.db.read(move |view| alerts::next(view, &own)).await?;
             match next {
                 Some((alert, due)) if due <= self.clock.now() && !*stop.borrow() => {
-                    self.deliver(alert, channel, stop).await?;
+                    *rests = self.deliver(alert, channel, stop).await?;
                 }
                 next => return Ok(next.map(|(_, due)| due)),
             }
         }
     }
 
-    async fn deliver(&self, key: AlertKey, channel: &Channel, stop: &watch::Receiver<bool>) -> Result<()> {
+    /// Delivers an alert by a channel. Returns until when the channel is left in peace, if it said "not now".
+    async fn deliver(
+        &self,
+        key: AlertKey,
+        channel: &Channel,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Option<Timestamp>> {
         let read = self.db.read(move |view| {
             Ok(match alerts::read(view, key)? {
                 Some(alert) => Some(Told::Webhook(Box::new(alert))),
                 None => operator_alerts::read(view, key)?.map(Told::Server),
             })
         });
-        let Some(told) = read.await? else { return Ok(()) };
+        let Some(told) = read.await? else { return Ok(None) };
         let others = match &told {
             Told::Webhook(_) if self.channels.gathers(channel) => match self.gather(key, channel).await? {
                 Some(others) => others,
-                None => return Ok(()),
+                None => return Ok(None),
             },
             _ => Vec::new(),
         };
@@ -282,7 +299,7 @@ impl Inner {
         if !then.is_empty() {
             self.written.send_modify(|count| *count += 1);
         }
-        Ok(())
+        Ok(delivered.err().and_then(|undelivered| undelivered.rests(self.clock.now())))
     }
 
     /// The other alerts that go in one message with this one; `None` if it waits for more, or something unsent is over.

@@ -165,6 +165,26 @@ fn a_service_that_asks_to_wait_is_left_in_peace_for_as_long() {
 }
 
 #[test]
+fn a_channel_that_says_not_now_is_left_in_peace_by_all_that_waits_for_it() {
+    for (head, status, wait) in [("Retry-After: 90\r\n", 429, 90), ("Retry-After: 90\r\n", 503, 90), ("", 500, 5)] {
+        let receiver = Receiver::new();
+        receiver.always(Reply::Answer(status, head, b"not now".to_vec()));
+        let world = world_of(vec![channel(ChannelKind::Slack, &receiver.url())]);
+        raise(&world, SAID);
+        for about in [About::Crash, About::Clock] {
+            world.write(move |tx| operator_alerts::raise(tx, about, SAID)).expect("written");
+            told(&world);
+        }
+        receiver.only();
+        receiver.always(Reply::status(200));
+        advance(&world, &format!("{}s", wait - 1));
+        receiver.only();
+        advance(&world, "1s");
+        assert_eq!(receiver.wait_for(4).len(), 4, "three alerts, one of them twice");
+    }
+}
+
+#[test]
 fn the_first_bytes_of_a_refusal_are_kept_on_one_line_without_control_characters_and_secrets() {
     let receiver = Receiver::new();
     let said = format!("Unauthorized\r\n\x1b[31m for /hook/hidden/path of {TOKEN} {}", "x".repeat(1000));
