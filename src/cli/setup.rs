@@ -96,7 +96,7 @@ fn tell(app: &App, answers: &Answers, (registered, token): &(Registered, BearerT
         Some(to) => confirm!("  alerts   will be mailed to {to}, once alerts.smtp_url names a mail server"),
         None => {
             let set = command(&format!("account set {account} --alert-email MAIL"));
-            confirm!("  alerts   are mailed to nobody; {set}");
+            confirm!("  alerts   are mailed to nobody; to change it: {set}");
         }
     }
     confirm!("  webhook  {id} gets {} at {url}", events.join(","));
