@@ -171,7 +171,7 @@ fn a_stop_drops_a_post_that_hangs_and_it_comes_again_after_the_start_under_the_s
     own.wait_for(1);
     world.stop();
     let error: String = outbox(&world, "coalesce(last_error, 'nothing')", "channel = 'webhook'");
-    assert_eq!(error, "alerts.webhook_url: the server was stopped before an answer came");
+    assert_eq!(error, "the server was stopped before an answer came");
     own.always(Reply::status(200)).hang_up();
     world.start();
     told(&world);

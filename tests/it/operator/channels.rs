@@ -122,9 +122,9 @@ fn ntfy_gets_title_message_priority_and_the_page_to_open() {
     let post = posted(SAID, |url| AlertChannel {
         token: Secret::from(TOKEN.to_owned()),
         topic: "ngoma".to_owned(),
-        ..channel(ChannelKind::Ntfy, url)
+        ..channel(ChannelKind::Ntfy, url.trim_end_matches("/hook"))
     });
-    assert_eq!((post.path.as_str(), post.header("authorization")), ("/hook", format!("Bearer {TOKEN}").as_str()));
+    assert_eq!((post.path.as_str(), post.header("authorization")), ("/", format!("Bearer {TOKEN}").as_str()));
     let body = post.json();
     assert_eq!((&body["topic"], &body["title"], &body["click"]), (&json!("ngoma"), &json!(TITLE), &json!(PAGE)));
     assert_eq!((&body["priority"], &body["tags"]), (&json!(4), &json!(["warning"])));
