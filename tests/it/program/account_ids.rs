@@ -18,7 +18,7 @@ fn the_id_of_a_new_account_begins_with_a_letter_or_a_digit_at_every_door() {
         let refused = api.post("/operator/accounts", json!({ "account_id": id, "profile": "asilichain" }));
         assert_eq!(refused.code(400), "INVALID_REQUEST", "{id}");
         assert!(refused.text.contains("begin with a letter or a digit"), "{}", refused.text);
-        let form = [("id", id), ("profile", "asilichain")];
+        let form = [("id", id), ("vendor", "asilichain")];
         let page = browser.submit(&browser.get("/ui/accounts"), "/ui/accounts", &form);
         assert!(page.status == 400 && page.text.contains("begin with a letter or a digit"), "{id}: {}", page.text);
         let named = [format!("--id={id}"), format!("--account={id}")];
