@@ -3,14 +3,11 @@
 //! Every label has a handful of values: a profile, a state, a class; never an account, a webhook or a URL. Events are
 //! counted in memory as they happen. Gauges are read from the database now and then, and set here.
 
+mod gauges;
 mod text_format;
 
 use std::{
-    fs,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -20,17 +17,16 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{clock, domain::timestamp::Timestamp, error::Error};
+pub use self::gauges::{GaugeValues, LOG_LINES_DROPPED};
+use self::gauges::{Gauges, Labels, set};
+use crate::{
+    domain::{certificate::Life, timestamp::Timestamp},
+    error::Error,
+};
 
 /// Classes of HTTP statuses.
 pub const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
-/// Log lines of this process that could not be written, or waited behind too many others.
-pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
-
-/// Labels whose values are fixed words of the program.
-type Labels<const N: usize> = [(&'static str, &'static str); N];
-type Seconds = Gauge<f64, AtomicU64>;
 type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
 /// The format in which the metrics are written.
@@ -76,6 +72,7 @@ pub struct Metrics {
     commit: Histogram,
     group: Histogram,
     clock_jumps: Counter,
+    removed_early: Counter,
     last_clock_jump: Mutex<Option<ClockJump>>,
     written: Mutex<Written>,
     paused: Mutex<Option<Fault>>,
@@ -110,51 +107,6 @@ pub struct Written {
     pub fault: Option<Fault>,
 }
 
-/// Gauges refreshed from the database.
-#[derive(Debug, Default)]
-struct Gauges {
-    deliveries: Family<Labels<1>, Gauge>,
-    oldest_due: Seconds,
-    webhooks: Family<[(&'static str, String); 2], Gauge>,
-    alerts_unsent: Gauge,
-    writer_waiting: Gauge,
-    database: Gauge,
-    used: Gauge,
-    log: Gauge,
-    disk_free: Family<Labels<0>, Gauge>,
-    backup_age: Family<Labels<0>, Gauge>,
-    backup: Family<Labels<0>, Gauge>,
-    started: Seconds,
-    refresh_failed: Gauge,
-    log_lines_dropped: Counter,
-    processor: Counter<f64, AtomicU64>,
-    memory: Gauge,
-    descriptors: Gauge,
-}
-
-/// The values of the gauges, as read from the database and its files.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GaugeValues {
-    /// Deliveries that are neither delivered nor cancelled, by state; of the failed ones, those that are missed.
-    pub deliveries: Vec<(&'static str, u64)>,
-    /// How long the longest due delivery has been due.
-    pub oldest_due: Duration,
-    /// For each profile the number of active and of suspended endpoints.
-    pub webhooks: Vec<(String, u64, u64)>,
-    /// Undelivered alerts.
-    pub alerts_unsent: u64,
-    /// Writes that wait for the writer.
-    pub writer_waiting: usize,
-    /// Bytes of the database file.
-    pub database: u64,
-    /// Bytes of its pages in use.
-    pub used: u64,
-    /// Bytes of its write-ahead log.
-    pub log: u64,
-    /// Free bytes on its disk; `None` if the system does not say.
-    pub disk_free: Option<u64>,
-}
-
 fn histograms<const N: usize>(make: fn() -> Histogram) -> Histograms<N> {
     Family::new_with_constructor(make)
 }
@@ -174,6 +126,7 @@ impl Default for Metrics {
             commit: Histogram::new(QUICK),
             group: Histogram::new(GROUPS),
             clock_jumps: Counter::default(),
+            removed_early: Counter::default(),
             last_clock_jump: Mutex::default(),
             written: Mutex::default(),
             paused: Mutex::default(),
@@ -188,7 +141,7 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        let (all, is) = (&mut self.registry, &self.gauges);
+        let all = &mut self.registry;
         all.register("ngoma_build", "The version that runs", version);
         all.register(
             "ngoma_requests",
@@ -214,32 +167,9 @@ impl Metrics {
         all.register_with_unit("ngoma_commit", help, Unit::Seconds, self.commit.clone());
         all.register("ngoma_commit_writes", "Writes that shared a transaction", self.group.clone());
         all.register("ngoma_clock_steps", "How often the wall clock was set", self.clock_jumps.clone());
-        let help = "Deliveries that are not delivered or cancelled, by state; of the failed ones, those that no replay has delivered";
-        all.register("ngoma_deliveries", help, is.deliveries.clone());
-        let help = "How long the delivery that is due longest has been due; 0 if none is";
-        all.register_with_unit("ngoma_oldest_due", help, Unit::Seconds, is.oldest_due.clone());
-        all.register("ngoma_webhooks", "Webhooks that are not deleted, by state", is.webhooks.clone());
-        all.register("ngoma_alerts_unsent", "Alerts that are not sent yet", is.alerts_unsent.clone());
-        all.register("ngoma_writer_waiting", "Writes that wait for the writer", is.writer_waiting.clone());
-        all.register_with_unit("ngoma_database", "The database file", Unit::Bytes, is.database.clone());
-        let help = "Its pages in use: retention.max_database_bytes limits them";
-        all.register_with_unit("ngoma_database_used", help, Unit::Bytes, is.used.clone());
-        all.register_with_unit("ngoma_wal", "Its write-ahead log", Unit::Bytes, is.log.clone());
-        all.register_with_unit("ngoma_disk_free", "Free on its disk", Unit::Bytes, is.disk_free.clone());
-        let help = "Age of the newest backup in the server's folder of backups; missing while there is none";
-        all.register_with_unit("ngoma_backup_age", help, Unit::Seconds, is.backup_age.clone());
-        let help = "Size of the newest backup in that folder; missing while there is none";
-        all.register_with_unit("ngoma_backup", help, Unit::Bytes, is.backup.clone());
-        let help = "1 while the database cannot be read: the metrics of the database are old";
-        all.register("ngoma_survey_failed", help, is.refresh_failed.clone());
-        let help = "Lines of the log that were dropped: nothing read them in time";
-        all.register("ngoma_log_lines_dropped", help, is.log_lines_dropped.clone());
-        let help = "When the server started, as seconds since 1970";
-        all.register_with_unit("process_start_time", help, Unit::Seconds, is.started.clone());
-        let help = "Processor time of the process";
-        all.register_with_unit("process_cpu", help, Unit::Seconds, is.processor.clone());
-        all.register_with_unit("process_resident_memory", "Memory of the process", Unit::Bytes, is.memory.clone());
-        all.register("process_open_fds", "File descriptors of the process", is.descriptors.clone());
+        let help = "Deliveries and events removed before their time: retention.max_database_bytes was reached";
+        all.register("ngoma_removed_early", help, self.removed_early.clone());
+        self.gauges.register(all);
     }
 
     /// Creates the series of a profile before its first event.
@@ -248,7 +178,7 @@ impl Metrics {
         drop(self.attempt.get_or_create(&[("profile", profile)]));
         drop(self.wait.get_or_create(&[("profile", profile)]));
         lock(&self.profiles).push(profile);
-        self.show_webhooks(profile, 0, 0);
+        self.gauges.show_webhooks(profile, 0, 0);
         for outcome in outcomes {
             drop(self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]));
         }
@@ -350,70 +280,39 @@ impl Metrics {
         lock(&self.paused).clone()
     }
 
-    fn show_webhooks(&self, profile: &str, active: u64, suspended: u64) {
-        for (state, count) in [("active", active), ("suspended", suspended)] {
-            let labels = [("profile", profile.to_owned()), ("state", state.to_owned())];
-            set(&self.gauges.webhooks.get_or_create(&labels), count);
-        }
-    }
-
     /// Sets the gauges. `None`: the database could not be read, and the gauges stay as they were.
     pub fn show(&self, found: Option<&GaugeValues>) {
-        let is = &self.gauges;
-        set(&is.refresh_failed, u64::from(found.is_none()));
-        let Some(found) = found else { return };
-        for (state, count) in &found.deliveries {
-            set(&is.deliveries.get_or_create(&[("state", *state)]), *count);
-        }
-        is.oldest_due.set(found.oldest_due.as_secs_f64());
-        for (profile, active, suspended) in &found.webhooks {
-            self.show_webhooks(profile, *active, *suspended);
-        }
-        // A profile whose last account was erased is not in the database.
-        for profile in lock(&self.profiles).iter() {
-            if found.webhooks.iter().all(|(found, ..)| found != profile) {
-                self.show_webhooks(profile, 0, 0);
-            }
-        }
-        set(&is.alerts_unsent, found.alerts_unsent);
-        set(&is.writer_waiting, found.writer_waiting as u64);
-        set(&is.database, found.database);
-        set(&is.used, found.used);
-        set(&is.log, found.log);
-        match found.disk_free {
-            Some(free) => set(&is.disk_free.get_or_create(&[]), free),
-            None => is.disk_free.clear(),
-        }
+        self.gauges.show(found, &lock(&self.profiles));
     }
 
     /// Sets the moment at which the server started.
     pub fn set_started(&self, at: Timestamp) {
-        self.gauges.started.set(at.millis() as f64 / 1000.0);
+        self.gauges.set_started(at);
     }
 
     /// Sets the age and the size in bytes of the newest backup.
     pub fn set_backup(&self, newest: Option<(Duration, u64)>) {
-        let is = &self.gauges;
-        match newest {
-            Some((age, bytes)) => {
-                set(&is.backup_age.get_or_create(&[]), age.as_secs());
-                set(&is.backup.get_or_create(&[]), bytes);
-            }
-            None => {
-                is.backup_age.clear();
-                is.backup.clear();
-            }
-        }
+        self.gauges.set_backup(newest);
+    }
+
+    /// Sets the limit of the database in bytes, if there is one.
+    pub fn set_room(&self, limit: Option<u64>) {
+        self.gauges.set_room(limit);
+    }
+
+    /// Sets the time in which the server's own certificate holds, if it has one.
+    pub fn set_certificate(&self, life: Option<Life>) {
+        self.gauges.set_certificate(life);
+    }
+
+    /// This many deliveries and events were removed before their time, to make room.
+    pub fn removed_early(&self, rows: usize) {
+        self.removed_early.inc_by(rows as u64);
     }
 
     /// All metrics in this format, with the process's present use of the machine.
     pub fn text(&self, format: Format) -> String {
-        let is = &self.gauges;
-        is.processor.inner().store(clock::processor_time().as_secs_f64().to_bits(), Ordering::Relaxed);
-        is.log_lines_dropped.inner().store(LOG_LINES_DROPPED.load(Ordering::Relaxed), Ordering::Relaxed);
-        // Where there is no /proc, these stay 0.
-        set(&is.memory, resident_memory().unwrap_or_default());
-        set(&is.descriptors, fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64));
+        self.gauges.look_at_process();
         let mut text = String::new();
         // It fails only if the writer fails.
         let _ = encode(&mut text, &self.registry);
@@ -426,16 +325,4 @@ impl Metrics {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn set(gauge: &Gauge, value: u64) {
-    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-}
-
-/// Memory of this process, in bytes.
-fn resident_memory() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes << 10)
 }

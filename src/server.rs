@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use self::doors::Answers;
 use crate::{
     api,
-    app::App,
+    app::{App, Watched},
     clock::{SharedClock, SystemClock},
     config::Config,
     dashboard::Dashboard,
-    domain::{audit::Actor, timestamp::Timestamp},
+    domain::{audit::Actor, certificate::ServedCertificate, timestamp::Timestamp},
     engine::{
         Caretaker, Engine, EngineStatus, Guard, LookUp, alerts::Alerts, backups::Backups, recoveries,
         retention::Retention, system_look_up,
@@ -87,7 +87,7 @@ pub async fn prepare(config: Config, outside: Outside) -> Result<Server> {
     let engine = Engine::new(db.clone(), Arc::clone(&clock), api::profiles(&config), &config, &guard)?;
     // Before any request comes.
     db.write(Actor::Engine, Admission::Wait, answers::forget_begun).await?;
-    let backups = Backups::new(db.clone(), Arc::clone(&clock), &config);
+    let backups = Backups::new(db.clone(), Arc::clone(&clock), &config)?;
     let retention = Retention::new(db.clone(), clock, config.retention);
     Ok(Server { listener, redirects, certificates, address, config, db, engine, retention, backups, guard, outside })
 }
@@ -185,7 +185,7 @@ impl Server {
         let tls = self.certificates.as_ref().map(|certificates| certificates.presenter().config()).transpose()?;
         let app = self.app();
         let pipeline = self.pipeline(app.clone());
-        let care = self.caretaker(&app).run(stop.clone());
+        let care = self.caretaker().run(stop.clone());
         parts.spawn(async move {
             care.await;
             Ok(())
@@ -264,21 +264,27 @@ impl Server {
         Pipeline::new(answers.doors(), limits, server, clock, self.db.metrics(), budgets)
     }
 
-    fn caretaker(&self, app: &App) -> Caretaker {
+    fn caretaker(&self) -> Caretaker {
         Caretaker {
             db: self.db.clone(),
             clock: Arc::clone(&self.outside.clock),
             config: self.config.clone(),
-            backups: app.backup_folder(),
-            oldest_backup: app.oldest_backup(),
+            backups: self.backups.clone(),
+            certificate: self.certificate(),
         }
+    }
+
+    /// The state of the server's own certificate.
+    fn certificate(&self) -> watch::Receiver<Option<ServedCertificate>> {
+        self.certificates.as_ref().map_or_else(|| watch::channel(None).1, Certificates::seen)
     }
 
     fn app(&self) -> App {
         let mut config = self.config.clone();
         config.server.listen = self.address;
         let parts = (self.db.clone(), self.engine.clone(), self.guard.clone());
-        let watched = (self.backups.clone(), self.retention.room());
+        let watched = Watched { room: self.retention.room(), certificate: self.certificate() };
+        let watched = (self.backups.clone(), watched);
         let vendors = (api::profiles(&config), api::dialects(&config));
         App::new(parts, watched, Arc::clone(&self.outside.clock), vendors, config)
     }

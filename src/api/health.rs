@@ -69,6 +69,8 @@ pub(crate) struct Parts {
     key_file: Part,
     /// The last backup is young enough.
     backup: Part,
+    /// The server's own certificate is fresh, if it speaks TLS by itself.
+    certificate: Part,
 }
 
 /// Whether the server can do its work, part by part.
@@ -113,9 +115,10 @@ impl Readiness {
             clock: health.clock.into(),
             key_file: health.key_file.into(),
             backup: health.backup.into(),
+            certificate: health.certificate.into(),
         };
-        let Parts { database, engine, disk, clock, key_file, backup } = &parts;
-        let all = [database, engine, disk, clock, key_file, backup];
+        let Parts { database, engine, disk, clock, key_file, backup, certificate } = &parts;
+        let all = [database, engine, disk, clock, key_file, backup, certificate];
         let warnings = all.iter().filter(|part| part.status == PartStatus::Warning);
         Self { status, warnings: warnings.map(|part| part.message.clone()).collect(), parts }
     }
@@ -158,10 +161,11 @@ impl<E: Shape> Routes<E> {
 
     /// Check that the server can do its work
     ///
-    /// Answers 200 when the database takes writes, deliveries go out and the key file is in its place; otherwise 503.
-    /// It changes nothing. The answer has the health of each part. The server's own last writes decide; if there was
-    /// none for 5 seconds, the server tries one, at most once a second. Little room on the disk, a clock that was
-    /// set, a backup that is late and many writes that wait are warnings: the answer is still 200. Needs no token.
+    /// Answers 200 when the database takes writes, deliveries go out, the key file is in its place and the server's own
+    /// certificate, if it has one, has not expired; otherwise 503. It changes nothing. The answer has the health of each
+    /// part. The server's own last writes decide; if there was none for 5 seconds, the server tries one, at most once a
+    /// second. Little room on the disk, a clock that was set, a backup that is late, a certificate that ends soon or was
+    /// not renewed, and many writes that wait are warnings: the answer is still 200. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self, app: Data<&App>) -> Result<Ready, Refused<E, Head>> {
         let readiness = self.readiness(&app).await;
@@ -180,7 +184,7 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("Part", r#"{"status": "ok", "message": "the database takes writes"}"#),
         (
             "Parts",
-            r#"{"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: free some space (the warning comes below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}, "key_file": {"status": "ok", "message": "the key file opens the signing secrets"}, "backup": {"status": "ok", "message": "the last backup is 5 h old"}}"#,
+            r#"{"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: free some space (the warning comes below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}, "key_file": {"status": "ok", "message": "the key file opens the signing secrets"}, "backup": {"status": "ok", "message": "the last backup is 5 h old"}, "certificate": {"status": "ok", "message": "the certificate holds until 2026-07-12T06:30:00Z"}}"#,
         ),
         (
             "Readiness",

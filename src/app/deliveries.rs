@@ -48,7 +48,7 @@ pub struct Preview {
 }
 
 impl Preview {
-    /// The same with `host` and `content-length`.
+    /// These headers with `host` and `content-length`.
     ///
     /// # Errors
     /// A URL that cannot be read, of a damaged file.

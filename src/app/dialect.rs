@@ -79,10 +79,10 @@ impl Dialect {
 
 /// Every vendor that is served. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Dialects(Arc<[Dialect]>);
+pub(crate) struct Dialects(Arc<[Dialect]>);
 
 impl Dialects {
-    pub(super) fn new(dialects: Vec<Dialect>) -> Self {
+    pub(crate) fn new(dialects: Vec<Dialect>) -> Self {
         Self(dialects.into())
     }
 
@@ -94,12 +94,13 @@ impl Dialects {
     ///
     /// # Errors
     /// [`UnknownEvent`](Invalid::UnknownEvent) if no visible vendor has such an event.
-    pub(super) fn check_event(&self, visible: &Visible, kind: Option<&str>) -> Result<()> {
+    pub(crate) fn check_event(&self, visible: &Visible, kind: Option<&str>) -> Result<()> {
         let is_seen =
             |dialect: &&Dialect| visible.profile.as_ref().is_none_or(|profile| *profile == dialect.profile.name);
+        let known: Vec<&str> = self.0.iter().filter(is_seen).flat_map(|dialect| &dialect.kinds).copied().collect();
         match kind {
-            Some(kind) if !self.0.iter().filter(is_seen).any(|dialect| dialect.kinds.contains(&kind)) => {
-                let message = format!("event '{}' is unknown: the catalogue has no event of this name", excerpt(kind));
+            Some(kind) if !known.contains(&kind) => {
+                let message = format!("event '{}' is unknown: expected one of {}", excerpt(kind), known.join(", "));
                 Err(Error::invalid(Invalid::UnknownEvent, message))
             }
             _ => Ok(()),

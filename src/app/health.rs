@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::App;
 use crate::{
     clock,
-    domain::audit::Actor,
+    config::command_for_all,
+    domain::{audit::Actor, certificate::Freshness},
     error::Error,
     metrics::ClockJump,
     store::{self, Admission},
@@ -48,14 +49,16 @@ pub struct Health {
     pub key_file: Part,
     /// The last backup is young enough.
     pub backup: Part,
+    /// The server's own certificate is fresh.
+    pub certificate: Part,
 }
 
 impl Health {
     /// Whether every part works, though a person may have to look at one.
     pub fn works(&self) -> bool {
-        let Self { database, engine, disk, clock, key_file, backup } = self;
+        let Self { database, engine, disk, clock, key_file, backup, certificate } = self;
         let broken = |part: &Part| matches!(part, Part::Unavailable(_));
-        ![database, engine, disk, clock, key_file, backup].into_iter().any(broken)
+        ![database, engine, disk, clock, key_file, backup, certificate].into_iter().any(broken)
     }
 }
 
@@ -80,6 +83,7 @@ impl App {
             clock: clock_health(step),
             key_file: self.key_file_health().await,
             backup: self.backup_health(),
+            certificate: self.certificate_health(),
         }
     }
 
@@ -89,10 +93,11 @@ impl App {
         if backups.settings().every.is_zero() {
             return Part::Ok("the server makes no backups by itself (backup.every)".to_owned());
         }
-        let age = backups.newest().map(|newest| self.now().since(newest.made_at));
+        let newest = backups.newest();
+        let age = newest.as_ref().map(|newest| self.now().since(newest.made_at));
         let last =
             age.map_or_else(|| "there is no backup yet".to_owned(), |age| format!("the last backup is {}", old(age)));
-        if backups.is_failing() {
+        if backups.failing().is_some() {
             return Part::Warning(format!(
                 "{last}, and the next could not be made: it is tried again; the server's log says why"
             ));
@@ -103,7 +108,27 @@ impl App {
                 "{last}, and a next one was due (backup.every): the server's log may say why it is late"
             ));
         }
+        if newest.is_some_and(|newest| newest.is_damaged) {
+            return Part::Warning(format!(
+                "{last}, but in it, as in the database, the bodies of some events are damaged: '{}' names them",
+                command_for_all("check")
+            ));
+        }
         Part::Ok(last)
+    }
+
+    /// The server's own certificate. Without a usable one, no client can connect. The sentence names no name of a file.
+    fn certificate_health(&self) -> Part {
+        let Some(served) = self.certificate() else {
+            return Part::Ok("the server speaks no TLS by itself (tls)".to_owned());
+        };
+        let said = served.said(self.now());
+        let why = served.failed.as_ref().map_or("", |_| ": the server's log says why");
+        match served.freshness(self.now()) {
+            Freshness::Fresh => Part::Ok(said),
+            Freshness::Stale => Part::Warning(format!("{said}{why}")),
+            Freshness::Unusable => Part::Unavailable(format!("{said}{why}")),
+        }
     }
 
     fn disk_health(&self) -> Part {

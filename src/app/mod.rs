@@ -44,6 +44,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+pub(crate) use self::dialect::Dialects;
 pub use self::{
     access::{Access, AnyScope, Events, Manages, Operator, Right, Webhooks},
     dialect::Dialect,
@@ -53,11 +54,13 @@ pub use self::{
     selection::{Looked, Wanted},
     system::{Backup, BackupFile, BackupPart, Room},
 };
-use self::{checked_webhook::CheckedWebhook, dialect::Dialects, searches::Searches};
+use self::{checked_webhook::CheckedWebhook, searches::Searches};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits},
-    domain::{ids::EndpointId, profile::Profiles, timestamp::Timestamp, token::Visible},
+    domain::{
+        certificate::ServedCertificate, ids::EndpointId, profile::Profiles, timestamp::Timestamp, token::Visible,
+    },
     engine::{Engine, Guard, backups::Backups},
     error::Result,
     metrics::Metrics,
@@ -68,6 +71,22 @@ use crate::{
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
+/// What others find out and show here.
+#[derive(Debug)]
+pub struct Watched {
+    /// The room that is left.
+    pub room: watch::Receiver<Room>,
+    /// The server's own certificate; `None` if it speaks no TLS by itself.
+    pub certificate: watch::Receiver<Option<ServedCertificate>>,
+}
+
+impl Watched {
+    /// For a process that serves nobody.
+    pub fn nothing() -> Self {
+        Self { room: Room::unwatched(), certificate: watch::channel(None).1 }
+    }
+}
+
 struct Parts {
     db: Db,
     engine: Engine,
@@ -77,18 +96,18 @@ struct Parts {
     dialects: Dialects,
     config: Config,
     backups: Backups,
-    room: watch::Receiver<Room>,
+    watched: Watched,
     searches: Searches,
     /// The machine's uptime at the start of the server.
     started: Duration,
 }
 
 impl App {
-    /// An app over an open database, with the engine that sends, the guard that judges targets, the backups, and the room
-    /// that is left.
+    /// An app over an open database, with the engine that sends, the guard that judges targets, the backups, and what is
+    /// watched.
     pub fn new(
         (db, engine, guard): (Db, Engine, Guard),
-        (backups, room): (Backups, watch::Receiver<Room>),
+        (backups, watched): (Backups, Watched),
         clock: SharedClock,
         (profiles, dialects): (Profiles, Vec<Dialect>),
         config: Config,
@@ -104,7 +123,7 @@ impl App {
             dialects,
             config,
             backups,
-            room,
+            watched,
             searches: Searches::default(),
             started,
         }))

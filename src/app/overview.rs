@@ -44,11 +44,6 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 pub type Reading = Pin<Box<dyn Future<Output = Result<Arc<Snapshot>>> + Send>>;
 
 impl App {
-    /// A last backup that is older is too old.
-    pub fn oldest_backup(&self) -> Duration {
-        self.0.backups.oldest_allowed()
-    }
-
     /// The overview within the visible part, with at most `shown` webhooks in each list.
     pub async fn overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let seen = self.read_overview(access, shown).await;
@@ -73,8 +68,9 @@ impl App {
     /// The overview, without a check of the access after the reading.
     async fn read_overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let (visible, is_operator, now) = (access.visible().clone(), access.is_operator(), self.now());
-        let (disk, folder) = (self.low_disk().filter(|_| is_operator), self.backup_folder());
-        let oldest = self.oldest_backup();
+        let disk = self.low_disk().filter(|_| is_operator);
+        let last = if is_operator { self.0.backups.look().await.map(|last| last.made_at) } else { None };
+        let oldest = self.0.backups.oldest_allowed();
         let read = self.0.db.read(move |view| {
             let suspended = Filter { state: Some(EndpointState::Suspended), ..Filter::default() };
             let failing = Filter { failing: true, ..Filter::default() };
@@ -86,7 +82,7 @@ impl App {
                 expiring: tokens::expiring(view, &visible, (now - WEEK, now + WEEK), shown)?,
                 unsent: if is_operator { alerts::failing_count(view)? } else { 0 },
                 disk,
-                backup: if is_operator { store::old_backup(view, &folder, oldest, now)? } else { None },
+                backup: if is_operator { store::old_backup(view, last, oldest, now)? } else { None },
             })
         });
         read.await

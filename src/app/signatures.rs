@@ -51,7 +51,7 @@ pub enum Signed {
     NotSent,
 }
 
-/// A check, and what it is about.
+/// A check, with the delivery whose signature was checked.
 pub struct CheckedSignature {
     /// The delivery.
     pub listed: Listed,

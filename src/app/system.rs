@@ -3,12 +3,14 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use super::{Access, App, Operator};
 use crate::{
     config,
+    domain::certificate::ServedCertificate,
     error::{Error, Missing, Result},
     store::{self, audit},
 };
@@ -37,7 +39,12 @@ impl App {
 
     /// The bytes in use of the database and their limit, when they were last looked at; `None` if there is no limit.
     pub fn room(&self) -> Option<Room> {
-        Some(*self.0.room.borrow()).filter(|room| room.limit > 0)
+        Some(*self.0.watched.room.borrow()).filter(|room| room.limit > 0)
+    }
+
+    /// The server's own certificate; `None` if it speaks no TLS by itself.
+    pub fn certificate(&self) -> Option<ServedCertificate> {
+        self.0.watched.certificate.borrow().clone()
     }
 
     /// Bytes that are free on the disk of the database; `None` if the system does not say.
@@ -51,14 +58,15 @@ impl App {
         let found =
             found.as_ref().inspect_err(|error| tracing::warn!(%error, "the metrics of the database could not be read"));
         self.metrics().show(found.ok());
-        self.0.backups.look().await;
-        let (newest, now) = (self.0.backups.newest(), self.now());
+        let (newest, now) = (self.0.backups.look().await, self.now());
         self.metrics().set_backup(newest.map(|newest| (now.since(newest.made_at), newest.bytes)));
+        self.metrics().set_room(self.room().map(|room| room.limit));
+        self.metrics().set_certificate(self.certificate().and_then(|served| served.life));
     }
 
     /// The folder for backups.
     pub fn backup_folder(&self) -> PathBuf {
-        self.0.backups.folder().to_owned()
+        self.0.backups.folder().path().to_owned()
     }
 
     /// The settings of the backups that the server makes by itself.
@@ -73,8 +81,8 @@ impl App {
 
     /// The backups in that folder, the newest first.
     pub async fn backups(&self, access: &Access<Operator>) -> Result<Vec<BackupFile>> {
-        let folder = self.backup_folder();
-        self.read(access, move |_, _| store::backup_files(&folder)).await
+        let folder = Arc::clone(self.0.backups.folder());
+        self.read(access, move |_, _| folder.files()).await
     }
 
     /// A file of a backup, to be read, and its length. The audit names it.
@@ -82,8 +90,8 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`] if there is none of this name.
     pub async fn take_backup(&self, access: &Access<Operator>, name: &str, part: BackupPart) -> Result<(File, u64)> {
-        let (folder, served, wanted) = (self.backup_folder(), self.database().to_owned(), name.to_owned());
-        let found = self.read(access, move |_, _| store::open_backup(&folder, &served, &wanted, part)).await?;
+        let (folder, wanted) = (Arc::clone(self.0.backups.folder()), name.to_owned());
+        let found = self.read(access, move |_, _| folder.open(&wanted, part)).await?;
         let found = found.ok_or(Error::NotFound(Missing::Backup))?;
         let taken = if part == BackupPart::Key { format!("{name}.key") } else { name.to_owned() };
         match self.write(access, move |tx, _| audit::backup_taken(tx, &taken)).await {
@@ -105,13 +113,13 @@ impl App {
         }
         let (backups, now) = (self.0.backups.clone(), self.now());
         let name = store::backup_name(now);
-        let file = backups.folder().join(&name).display().to_string();
+        let file = backups.folder().path().join(&name).display().to_string();
         // This write is refused if the right to ask for the backup is gone. So it comes before the backup.
         self.write(access, move |tx, _| audit::backed_up(tx, &file)).await?;
         if backups.begin() {
             tokio::spawn(async move {
                 let made = backups.make(&name, now).await;
-                let flaw = made.and_then(|made| match made.flaw(&backups.folder().join(&name)) {
+                let flaw = made.and_then(|made| match made.flaw(&backups.folder().path().join(&name)) {
                     None => Ok(()),
                     Some(flaw) => Err(Error::Internal(flaw)),
                 });

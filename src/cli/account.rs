@@ -11,7 +11,7 @@ use super::{
     output::{nothing, print_json},
     selection::ALL,
     table::{Cell, Column, print_table},
-    wrong::OfWords,
+    wrong::{OfWords, wrong},
 };
 use crate::{
     api::profiles,
@@ -48,11 +48,10 @@ enum Command {
         /// The API that the account uses: asilichain or asg.
         #[arg(long)]
         profile: String,
-        /// Its id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . : after a
-        /// letter or digit.
+        /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . : after a letter or digit.
         #[arg(long)]
         id: String,
-        /// The address for its alerts, for instance when a webhook is suspended.
+        /// The address for its alerts, for instance when a webhook is suspended. Default: none.
         #[arg(long, value_name = "MAIL")]
         alert_email: Option<String>,
         /// Print one JSON object instead of text.
@@ -66,8 +65,8 @@ enum Command {
     Set {
         /// The account's id.
         id: String,
-        /// The new address.
-        #[arg(long, value_name = "MAIL", required_unless_present_any = ["no_alert_email", "alerts_url", "no_alerts_url"])]
+        /// Mail its alerts to this address.
+        #[arg(long, value_name = "MAIL")]
         alert_email: Option<String>,
         /// Mail its alerts to nobody.
         #[arg(long, conflicts_with = "alert_email")]
@@ -133,6 +132,11 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             }
         }
         Command::Set { id, alert_email, no_alert_email, alerts_url, no_alerts_url, json } => {
+            if alert_email.is_none() && alerts_url.is_none() && !no_alert_email && !no_alerts_url {
+                return Err(wrong(
+                    "nothing is to be changed: give --alert-email, --no-alert-email, --alerts-url or --no-alerts-url",
+                ));
+            }
             let secret = match (&alerts_url, no_alerts_url) {
                 (None, false) => None,
                 (url, _) => set_alerts_url(config, &id, url.as_deref())?,
@@ -157,7 +161,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             let see = db.read(move |view| accounts::see(view, &ALL, &name));
             let none = || {
                 Error::request(format!(
-                    "{id} has no alert e-mail: '{}'",
+                    "{id} has no alert e-mail: '{}' sets it",
                     command(&format!("account set {id} --alert-email MAIL"))
                 ))
             };
@@ -208,10 +212,10 @@ fn as_json(account: &Account) -> Value {
     })
 }
 
-/// Changes where notices about an account's webhooks are POSTed, and returns the new secret.
+/// Changes the URL to which notices about an account's webhooks are POSTed, and returns the new secret.
 fn set_alerts_url(config: &Config, id: &str, url: Option<&str>) -> Result<Option<Zeroizing<String>>> {
     let url = url.map(|url| TargetUrl::parse(url, config.limits.url_bytes)).transpose().of_words()?;
-    url.as_ref().map(|url| alerts::check_target(config, url)).transpose()?;
+    url.as_ref().map(|url| alerts::check_target(config, url)).transpose().of_words()?;
     let secret = url.as_ref().map(|_| Ok::<_, Error>(SigningSecret::from_random(&*random()?))).transpose()?;
     let shown = secret.as_ref().map(|secret| Zeroizing::new(secret.expose().to_owned()));
     let (name, db) = (id.to_owned(), open(config)?);
@@ -220,7 +224,7 @@ fn set_alerts_url(config: &Config, id: &str, url: Option<&str>) -> Result<Option
     Ok(shown)
 }
 
-/// Changes where an account's alerts are mailed to; `None`: to nobody.
+/// Changes the address to which an account's alerts are mailed; `None`: nobody's.
 fn set_alert_email(config: &Config, id: &str, alert_email: Option<String>) -> Result<()> {
     alert_email.as_deref().map(account::check_email).transpose().of_words()?;
     let (name, db) = (id.to_owned(), open(config)?);

@@ -26,7 +26,7 @@ pub(super) struct Args {
 enum Command {
     /// Send a test to every channel of alerts, or to one; works while the server runs
     #[command(
-        after_help = "Examples:\n  ngoma alerts test\n  ngoma alerts test slack\n\nThe channels are those of alerts.channel, by their names, and mail, if alerts.operator_email is set. The command itself sends the\ntest, with the settings that it reads: give it the server's --config and environment."
+        after_help = "Examples:\n  ngoma alerts test\n  ngoma alerts test slack\n\nThe channels are those of [[alerts.channel]], by their names, and 'mail' if alerts.operator_email is set. The command itself\nsends the test, with the settings that it reads: give it the server's --config and environment."
     )]
     Test {
         /// The name of the channel. Default: all of them.

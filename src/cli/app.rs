@@ -1,14 +1,14 @@
-//! The use cases, for the command line: what the doors call, with the right of a user who has a shell on the machine.
+//! The use cases, for the command line, with the right of a user who has a shell on the machine.
 
 use std::sync::Arc;
 
 use super::database::open;
 use crate::{
     api::{dialects, profiles},
-    app::{Access, App, Webhooks},
+    app::{Access, App, Watched, Webhooks},
     clock::{SharedClock, SystemClock},
     config::Config,
-    engine::{Engine, Guard, backups::Backups, room::Room, system_look_up},
+    engine::{Engine, Guard, backups::Backups, system_look_up},
     error::Result,
     store::Db,
 };
@@ -23,10 +23,10 @@ pub(super) fn app_over(db: Db, config: &Config) -> Result<App> {
     let clock: SharedClock = Arc::new(SystemClock);
     let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
     let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(config), config, &guard)?;
-    let backups = Backups::new(db.clone(), Arc::clone(&clock), config);
+    let backups = Backups::new(db.clone(), Arc::clone(&clock), config)?;
     Ok(App::new(
         (db, engine, guard),
-        (backups, Room::unwatched()),
+        (backups, Watched::nothing()),
         clock,
         (profiles(config), dialects(config)),
         config.clone(),

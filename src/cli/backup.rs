@@ -21,7 +21,7 @@ use crate::{
     after_help = "Examples:\n  ngoma backup /mnt/backups/ngoma-2026-04-20.db\n  ngoma backup \"/mnt/backups/$(date +%F).db\" && scp ngoma.key elsewhere:\n\nThe copy has every event that was accepted before the command began. The command ends with 0 when the copy is checked\nand on disk. FILE.key opens the copy's signing secrets: keep the two apart. 'ngoma restore' puts a copy back."
 )]
 pub(super) struct Args {
-    /// The file to make; an existing file is not overwritten.
+    /// The file to make, in a folder that is there; an existing file is not overwritten.
     file: PathBuf,
     /// Print one JSON object instead of text.
     #[arg(long)]

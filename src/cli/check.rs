@@ -1,6 +1,6 @@
 //! `ngoma check`: finds problems that would stop a start, and damage.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, sync::Arc};
 
 use serde_json::json;
 
@@ -12,16 +12,18 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
+    domain::certificate::{Freshness, ServedCertificate},
     engine,
     error::{Error, Result},
     http::server::unbound,
     store,
+    tls::Certificates,
 };
 
 /// Find problems that would stop a start, and damage; change nothing
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma check\n  ngoma check --quick\n  ngoma --config /etc/ngoma/config.toml check && systemctl restart ngoma\n\nIt reads the settings as a start does, and looks at owners and modes of the files, the whole database, the checksum of each\nevent body, and each signing secret. Run it as the server's user, or as root. It may run while the server runs.\nA database that the next start brings up to date is fine."
+    after_help = "Examples:\n  ngoma check\n  ngoma check --quick\n  ngoma --config /etc/ngoma/config.toml check && systemctl restart ngoma\n\nIt reads the settings as a start does, and looks at owners and modes of the files, the server's certificate, the whole database,\nthe checksum of each event body, and each signing secret. Run it as the server's user, or as root. It may run while the server runs.\nA database of an older version is fine: the next start brings it up to date."
 )]
 pub(super) struct Args {
     /// Do not compare indexes with their tables, which is faster for a large database.
@@ -44,16 +46,26 @@ pub(super) fn run(args: &Args, config: Result<Config>) -> Result<()> {
         [clock, expect_secrets(config), engine::check(config), serve::filter(config).map(drop), address(config)];
     let mut problems: Vec<String> =
         settings.into_iter().filter_map(|checked| Some(checked.err()?.to_string())).collect();
+    let certificate = certificate(config);
+    problems.extend(certificate.as_ref().err().map(ToString::to_string));
+    let certificate = certificate.ok().flatten();
     let mut found = store::check(&config.storage, args.quick, show);
     show("");
     problems.append(&mut found.problems);
     let (database, note) = (config.storage.path.display(), if found.note.is_empty() { "ok" } else { &found.note });
+    let now = SystemClock.now();
+    let stale = certificate.as_ref().filter(|served| served.freshness(now) != Freshness::Fresh);
+    let stale = stale.map(|served| format!("{}: {}", served.name, served.said(now)));
+    let warnings: Vec<String> = config.warnings().into_iter().chain(stale).collect();
     if args.json {
-        let warnings = config.warnings();
         let database = database.to_string();
-        print_json(&json!({ "database": database, "note": note, "warnings": warnings, "problems": problems }));
+        let life = certificate.as_ref().and_then(|served| served.life);
+        let certificate = life.map(|life| json!({ "valid_until": life.until.to_string() }));
+        print_json(
+            &json!({ "database": database, "note": note, "certificate": certificate, "warnings": warnings, "problems": problems }),
+        );
     } else {
-        config.warnings().iter().for_each(|warning| say!("warning   {warning}"));
+        warnings.iter().for_each(|warning| say!("warning   {warning}"));
     }
     match problems.as_slice() {
         [] if args.json => Ok(()),
@@ -64,11 +76,20 @@ pub(super) fn run(args: &Args, config: Result<Config>) -> Result<()> {
                 format!(" (by {})", config.source_of_database())
             };
             confirm!("config    ok\ndatabase  {database}{by} {note}");
+            if let Some(served) = certificate {
+                confirm!("tls       {}: {}", served.name, served.said(now));
+            }
             Ok(())
         }
         [problem] => Err(Error::Internal(problem.clone())),
         problems => Err(Error::Internal(format!("{} problems:\n  {}", problems.len(), problems.join("\n  ")))),
     }
+}
+
+/// The certificate that a start would show; `None` without TLS.
+fn certificate(config: &Config) -> Result<Option<ServedCertificate>> {
+    let certificates = Certificates::new(&config.tls, &config.storage.path, Arc::new(SystemClock))?;
+    Ok(certificates.and_then(|certificates| certificates.seen().borrow().clone()))
 }
 
 /// Whether the address to listen on is one of this machine. The port may be the running server's.

@@ -12,7 +12,7 @@ use super::{
     output::{self, is_unread, nothing, print_json},
     selection::{Filters, Status, name},
     table::{Cell, Column, print_heads, print_rows, print_table},
-    wrong::{OfWords, wrong},
+    wrong::{OfWords, number, wrong},
 };
 use crate::{
     api::profiles,
@@ -64,8 +64,8 @@ pub(super) struct Args {
     /// Go on where a search ended: with the text that it printed after --after.
     #[arg(long, value_name = "PLACE", conflicts_with = "follow")]
     after: Option<String>,
-    /// Most deliveries to list.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    /// List this many deliveries at most, 1 to 10000.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = |text: &str| number::<u16>(text, 1..=10_000))]
     limit: u16,
     /// Go on and print new and changed deliveries, until Ctrl-C. It watches the newest 1,000 that match the other
     /// filters.
@@ -80,7 +80,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (profiles, db) = (profiles(config), open(config)?);
     let is_narrowed =
         !args.filters.is_empty() || args.status.is_some() || args.search.is_some() || args.after.is_some();
-    let (visible, selection) = args.filters.read(&profiles, args.status)?;
+    let (visible, selection) = args.filters.read(config, args.status)?;
     let (limit, as_json) = (usize::from(args.limit), args.json);
     let (search, place) = (sought(args.search, &profiles)?, place(args.after)?);
     if args.follow {
@@ -194,18 +194,29 @@ async fn look(
     Ok((found, Some(place)))
 }
 
+/// As [`named`], for a command on the webhook with this id.
+pub(super) fn named_of(webhook: &str) -> impl Fn(Error) -> Error {
+    move |error| match error {
+        Error::NotFound(Missing::Webhook) => Error::request(format!(
+            "there is no webhook {webhook}, or it is deleted: '{}' shows all webhooks",
+            command("webhooks list")
+        )),
+        error => named(error),
+    }
+}
+
 /// The sentence about a missing object, with the command that finds it.
 pub(super) fn named(error: Error) -> Error {
     match error {
         Error::NotFound(Missing::Account(id)) => {
-            Error::request(format!("there is no account {id}: '{}' shows them", command("account list")))
+            Error::request(format!("there is no account {id}: '{}' shows all accounts", command("account list")))
         }
         Error::NotFound(Missing::Webhook) => Error::request(format!(
-            "there is no such webhook, or it is deleted: '{}' shows them",
+            "there is no such webhook, or it is deleted: '{}' shows all webhooks",
             command("webhooks list")
         )),
         Error::NotFound(missing) => Error::request(format!(
-            "there is no such {missing}: '{}' and '{}' show ids",
+            "there is no such {missing}: '{}' and '{}' show the ids",
             command("account list"),
             command("deliveries")
         )),

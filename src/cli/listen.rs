@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use clap::builder::{TypedValueParser, ValueParser};
 use poem::{
     Endpoint, Request, Response,
     http::StatusCode,
@@ -17,7 +16,11 @@ use poem::{
 };
 use serde_json::{Value, json};
 
-use super::{database::block_on, output::print_json};
+use super::{
+    database::block_on,
+    output::print_json,
+    wrong::{number, span},
+};
 use crate::{
     api::profiles,
     clock::{Clock, SystemClock},
@@ -37,19 +40,19 @@ const MAX_BODY: usize = 16 << 20;
 )]
 pub(super) struct Args {
     /// The port, on 127.0.0.1; 0 takes a free one.
-    #[arg(long, default_value_t = 9000)]
+    #[arg(long, default_value_t = 9000, value_parser = |text: &str| number::<u16>(text, 0..=u16::MAX))]
     port: u16,
     /// The webhook's signing secret. Without it, signatures are shown but not verified.
     #[arg(long, value_parser = secret)]
     secret: Option<SigningSecret>,
     /// The status to answer with.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
+    #[arg(long, default_value_t = 200, value_parser = |text: &str| number::<u16>(text, 200..=599))]
     status: u16,
     /// Answer 500 to the first N requests, and then with --status: a delivery fails and arrives at the next attempt.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = |text: &str| number::<u32>(text, 0..=u32::MAX))]
     fail_first: u32,
     /// How long to wait before answering, such as 500ms or 12s.
-    #[arg(long, default_value = "0s", value_parser = duration())]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span)]
     delay: Duration,
     /// Print one JSON object on each line instead of text: first the address, then each delivery.
     #[arg(long)]
@@ -61,10 +64,6 @@ fn secret(text: &str) -> Result<SigningSecret> {
         return Err(Error::request("it is empty: leave --secret out to see signatures without verifying them"));
     }
     SigningSecret::parse(text.to_owned())
-}
-
-fn duration() -> ValueParser {
-    ValueParser::new(clap::builder::StringValueParser::new().try_map(|text| humantime::parse_duration(&text)))
 }
 
 struct Receiver {

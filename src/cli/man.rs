@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 
 /// Write the man pages, and the completions for bash, zsh and fish
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ngoma man /usr/local/share   as root; then: man ngoma, man ngoma-token-create")]
+#[command(after_help = "Example:\n  ngoma man /usr/local/share     as root; then: man ngoma, man ngoma-token-create")]
 pub(super) struct Args {
-    /// The folder under which a system looks for them.
+    /// The folder to write them into: they get the places below it in which a system looks for them.
     folder: PathBuf,
 }
 

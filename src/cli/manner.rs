@@ -5,7 +5,7 @@ use std::{env, io::IsTerminal, sync::OnceLock};
 /// How much is printed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Manner {
-    /// Only what was asked for.
+    /// Only the result.
     pub(super) quiet: bool,
     /// Never in colours.
     pub(super) plain: bool,
@@ -23,7 +23,7 @@ fn manner() -> Manner {
     MANNER.get().copied().unwrap_or_default()
 }
 
-/// Whether only that is printed which was asked for.
+/// Whether only the result is printed.
 pub(super) fn is_quiet() -> bool {
     manner().quiet
 }

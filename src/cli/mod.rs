@@ -51,6 +51,9 @@ use crate::{
     error::{Error, Result},
 };
 
+/// The heading of the options that every command has.
+const COMMON: &str = "Options of every command";
+
 /// A self-hosted webhook sender: one binary, one SQLite file.
 #[derive(Debug, Parser)]
 #[command(
@@ -58,15 +61,15 @@ use crate::{
     after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   verify and print deliveries\n\nExit codes:\n  0  done; of 'serve': stopped by SIGTERM or Ctrl-C, everything written\n  1  the command failed, or 'check' found a problem; a sentence on standard error gives the reason;\n     of 'serve' also: stopped at once by a second signal\n  2  the command line is wrong; nothing was done"
 )]
 pub struct Cli {
-    /// The settings file. Default: the file that the variable NGOMA_CONFIG names, else ./config.toml, else
-    /// /etc/ngoma/config.toml, whichever exists first, else the built-in defaults.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The settings file. Default: the file that the variable NGOMA_CONFIG names, else ./config.toml or
+    /// /etc/ngoma/config.toml, the first that is there, else the built-in settings.
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
     config: Option<PathBuf>,
-    /// Print only what was asked for: no heads of tables, no confirmations, no hints, no progress.
-    #[arg(long, short, global = true)]
+    /// Print only the result: no heads of tables, no confirmations, no hints, no progress.
+    #[arg(long, short, global = true, help_heading = COMMON)]
     quiet: bool,
-    /// Print no colours. There are none anyway without a terminal, with NO_COLOR, or with TERM=dumb.
-    #[arg(long, global = true)]
+    /// Print no colours. Without a terminal, with NO_COLOR or with TERM=dumb there are none anyway.
+    #[arg(long, global = true, help_heading = COMMON)]
     no_color: bool,
     #[command(subcommand)]
     command: Command,

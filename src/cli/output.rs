@@ -1,7 +1,7 @@
-//! What commands print: what was asked for, confirmations, hints, JSON, progress.
+//! The output of commands: results, confirmations, hints, JSON, progress.
 //!
-//! What was asked for goes to standard output, and so do confirmations; hints and progress go to standard error.
-//! `--quiet` leaves everything out but what was asked for.
+//! Results and confirmations go to standard output, hints and progress to standard error. `--quiet` leaves only the
+//! results.
 
 use std::{
     io::{self, IsTerminal, Write},

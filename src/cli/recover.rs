@@ -17,7 +17,6 @@ use super::{
     wrong::wrong,
 };
 use crate::{
-    api::profiles,
     clock,
     config::{Config, command},
     domain::{
@@ -109,7 +108,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         }
         None => {
             let status = if args.cancelled { Recoverable::Cancelled } else { args.status };
-            args.filters.read(&profiles(config), status.status())?
+            args.filters.read(config, status.status())?
         }
     };
     let db = open(config)?;
@@ -125,7 +124,10 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 print_json(&json!({ "matched": count.matched, "skipped": count.skipped }));
             } else {
                 say!("{} deliveries match, {} of them of suspended or deleted webhooks", count.matched, count.skipped);
-                let next = if count.matched == 0 { "there is nothing to replay" } else { "run this again with --yes" };
+                let next = match count.matched {
+                    0 => "there is nothing to replay",
+                    _ => "run this command again with --yes to replay them",
+                };
                 say!("nothing was replayed: {next}");
             }
             return Ok(());

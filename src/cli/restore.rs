@@ -24,15 +24,16 @@ use crate::{
 /// Put a backup in the place of the database, and keep what was there
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma restore backups/auto-2026-04-20T11-55-00Z.db\n  systemctl stop ngoma && ngoma restore /mnt/backups/ngoma-2026-04-20.db --key /safe/place/ngoma.key && systemctl start ngoma\n\nStop the server first: the command refuses to run while one uses the database. It checks the whole backup and its key before\nit changes anything. What was there goes into a folder before-restore-... beside the database. If the command is cut off,\nrun it again: it does the rest. It takes what 'ngoma backup', the server or Litestream made."
+    after_help = "Examples:\n  ngoma restore backups/auto-2026-04-20T11-55-00Z.db\n  systemctl stop ngoma && ngoma restore /mnt/backups/ngoma-2026-04-20.db --key /safe/place/ngoma.key && systemctl start ngoma\n\nStop the server first: the command refuses to run while one uses the database. It checks the whole backup and its key before\nit changes anything. What was there goes into a folder before-restore-... beside the database. If the command is cut off,\nrun it again: it does the rest."
 )]
 pub(super) struct Args {
-    /// The backup: a file that 'ngoma backup', the server or Litestream's restore has made.
+    /// The backup: a file that 'ngoma backup', the server or 'litestream restore' has made.
     file: PathBuf,
-    /// The key file that opens the backup's signing secrets. Default: FILE.key, else the present key file.
+    /// The key file that opens the backup's signing secrets. Default: FILE.key, else the key file in the backup's
+    /// folder, else the present one.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Print JSON.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
 }
@@ -77,7 +78,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
 
 /// Prints the new state, the loss, and the place of the former files.
 fn print(restored: &Restored, file: &Path, config: &Config, now: Timestamp) {
-    say!("{} is now {}, which was checked", config.storage.path.display(), file.display());
+    say!("{} now holds {}, which was checked", config.storage.path.display(), file.display());
     if !restored.note.is_empty() {
         say!("  {}", restored.note.trim_start_matches("ok; "));
     }
@@ -86,7 +87,7 @@ fn print(restored: &Restored, file: &Path, config: &Config, now: Timestamp) {
     }
     match restored.as_of {
         Some(as_of) => say!(
-            "  it has what was known at {as_of}, {} ago: {}",
+            "  it is as of {as_of}, {} ago: {}",
             humantime::format_duration(std::time::Duration::from_secs(now.since(as_of).as_secs())),
             match &restored.since {
                 Some(since) => format!("{} events that were accepted later are lost", since.events),
@@ -107,16 +108,16 @@ fn print(restored: &Restored, file: &Path, config: &Config, now: Timestamp) {
         ),
     }
     say!(
-        "  {} deliveries in it wait and go out when the server starts, also those that have arrived since; {} are held",
+        "  {} deliveries in it wait, and go out when the server starts, even if they have arrived meanwhile; {} are held",
         restored.pending,
         restored.held
     );
     for folder in &restored.before {
-        say!("  what was there is in {}: remove it when all is well", folder.display());
+        say!("  the former files are in {}: remove this folder when all is well", folder.display());
     }
 }
 
-/// Prints what was removed since the backup.
+/// Prints the tokens, accounts and webhooks that were removed since the backup.
 fn print_since(since: &SinceBackup, config: &Config) {
     if !since.revoked.is_empty() {
         say!("  tokens that were revoked since stay revoked: {}", tokens(since).join(" "));

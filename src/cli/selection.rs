@@ -9,9 +9,10 @@ use clap::{
 
 use super::wrong::{OfWords, wrong};
 use crate::{
-    app::Wanted,
+    api::{dialects, profiles},
+    app::{Dialects, Wanted},
     clock::{Clock, SystemClock},
-    config::command,
+    config::{Config, command},
     domain::{
         delivery::{Failure, State},
         excerpt::excerpt,
@@ -45,10 +46,10 @@ pub(super) struct Filters {
     /// Only deliveries whose last attempt failed with this error.
     #[arg(long, value_name = "CLASS", value_parser = class())]
     error: Option<Failure>,
-    /// Only deliveries made since a time such as 2026-04-20T11:55:00Z, or within a span such as 2h or 3d.
+    /// Only deliveries made since this time, such as 2026-04-20T11:55:00Z, or 2h for two hours ago.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
-    /// Only deliveries made until a time such as 2026-04-20T11:55:00Z, or before a span such as 2h or 3d.
+    /// Only deliveries made until this time, such as 2026-04-20T11:55:00Z, or 2h for two hours ago.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
 }
@@ -90,7 +91,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     let while_ago = || humantime::parse_duration(text).ok().map(back);
     Timestamp::parse(text)
         .or_else(while_ago)
-        .ok_or_else(|| "expected a time such as 2026-04-20T11:55:00Z, or a while such as 2h".to_owned())
+        .ok_or_else(|| "expected a time such as 2026-04-20T11:55:00Z, or how long ago, such as 2h".to_owned())
 }
 
 impl Filters {
@@ -110,7 +111,7 @@ impl Filters {
     }
 
     /// The selection, and the visible part, narrowed to the profile of the webhook if one is named.
-    pub(super) fn read(self, profiles: &Profiles, status: Option<Status>) -> Result<(Visible, Selection)> {
+    pub(super) fn read(self, config: &Config, status: Option<Status>) -> Result<(Visible, Selection)> {
         let selection = Selection {
             account: self.account,
             url: self.url,
@@ -122,8 +123,10 @@ impl Filters {
             ..Selection::default()
         };
         let refusal = self.webhook.as_deref().map(no_webhook);
-        let read = Wanted { webhook: self.webhook, selection }.read(profiles, &ALL);
-        read.map_err(|error| refusal.unwrap_or(error)).of_words()
+        let read = Wanted { webhook: self.webhook, selection }.read(&profiles(config), &ALL);
+        let (visible, selection) = read.map_err(|error| refusal.unwrap_or(error)).of_words()?;
+        Dialects::new(dialects(config)).check_event(&visible, selection.kind.as_deref()).of_words()?;
+        Ok((visible, selection))
     }
 }
 
@@ -134,7 +137,7 @@ pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(EndpointId, Vi
 
 fn no_webhook(text: &str) -> Error {
     wrong(format!(
-        "'{}' is no webhook's id, wh_... or whk_...: '{}' shows them",
+        "'{}' is no webhook's id, wh_... or whk_...: '{}' shows the ids",
         excerpt(text),
         command("webhooks list")
     ))

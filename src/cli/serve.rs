@@ -35,14 +35,14 @@ const DEV_LABEL: &str = "dev";
 /// Run the server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop the server gracefully; a second one stops it at once. SIGHUP changes nothing: settings are read\nat a start only."
+    after_help = "Examples:\n  ngoma serve --dev                         try it on this machine\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop the server gracefully; a second one stops it at once. SIGHUP changes nothing: settings are read\nat a start only."
 )]
 pub(super) struct Args {
-    /// Try the server on this machine: allows http:// and loopback targets, makes a demo account for each profile, and
-    /// prints fresh tokens of these accounts and of the operator. Never on a public address.
+    /// Try the server on this machine: it takes http:// and loopback targets, makes a demo account for each profile,
+    /// prints new tokens for these accounts and for the operator, and makes no backups. It listens on this machine only.
     #[arg(long)]
     dev: bool,
-    /// Address and port; overrides server.listen.
+    /// The address and port to listen on, instead of server.listen.
     #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     listen: Option<SocketAddr>,
 }

@@ -31,8 +31,7 @@ pub(super) struct Args {
     /// The API that the account uses: asilichain or asg.
     #[arg(long, alias = "vendor")]
     profile: Option<String>,
-    /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . : after a
-    /// letter or digit.
+    /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . : after a letter or digit.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// The URL that events are POSTed to.
@@ -102,7 +101,7 @@ fn tell(app: &App, answers: &Answers, (registered, token): &(Registered, BearerT
         Some(to) => confirm!("  alerts   will be mailed to {to}, once alerts.smtp_url names a mail server"),
         None => {
             let set = command(&format!("account set {account} --alert-email MAIL"));
-            confirm!("  alerts   are mailed to nobody; {set}");
+            confirm!("  alerts   are mailed to nobody; to change it: {set}");
         }
     }
     confirm!("  webhook  {id} gets {} at {url}", events.join(","));

@@ -1,4 +1,4 @@
-//! What `ngoma setup` finds of an account that is there already. It changes nothing.
+//! `ngoma setup` for an account that is there already: it shows the account, and changes nothing.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ use crate::{
 pub(super) struct Present {
     account: Account,
     webhooks: Vec<Endpoint>,
-    /// How many tokens it has, and whether one of them may do all that a new one could.
+    /// The number of its tokens, and whether one of them has all scopes that a new one would have.
     tokens: (usize, bool),
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn find(db: &Db, id: &str) -> Result<Option<Present>> {
 }
 
 impl Present {
-    /// Says what there is. It ends well if that is what the options asked for.
+    /// Shows the account. It is an error if something differs from the options.
     pub(super) fn tell(&self, app: &App, given: &Given, as_json: bool) -> Result<()> {
         let Self { account, webhooks, tokens } = self;
         let differs = self.differences(app, given);

@@ -25,7 +25,7 @@ pub(super) fn scopes() -> Result<Scopes> {
     Scopes::parse(&[Scope::Webhooks, Scope::Events].map(Scope::name).join(","))
 }
 
-/// What the options give.
+/// The answers that options gave.
 pub(super) struct Given {
     pub(super) profile: Option<String>,
     pub(super) account: Option<String>,
@@ -34,7 +34,7 @@ pub(super) struct Given {
     pub(super) alert_email: Option<String>,
 }
 
-/// All that a new account needs.
+/// The answers that make a new account.
 #[derive(Default)]
 pub(super) struct Answers {
     pub(super) account: String,
@@ -60,7 +60,7 @@ impl Answers {
 }
 
 impl Given {
-    /// Refuses options that leave out what is needed, if nobody can be asked.
+    /// Refuses options that leave out a needed answer, if nobody can be asked.
     pub(super) fn expect_enough(&self) -> Result<()> {
         let needed = [("--profile", &self.profile), ("--account", &self.account), ("--url", &self.url)];
         let missing: Vec<&str> = needed.iter().filter(|(_, given)| given.is_none()).map(|(name, _)| *name).collect();

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::text::escaped;
 
-/// What a cell tells at a glance.
+/// The meaning of a cell, which its colour shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Plain,

@@ -10,7 +10,7 @@ use super::{
     deliveries::named,
     output::{nothing, print_json},
     table::{Cell, Column, print_table},
-    wrong::{OfWords, wrong},
+    wrong::{OfWords, span, wrong},
 };
 use crate::{
     api::profiles,
@@ -41,18 +41,18 @@ enum Command {
         /// The account that the token belongs to.
         #[arg(long, conflicts_with = "platform", value_name = "ID")]
         account: Option<String>,
-        /// The profile of the platform that the token belongs to; it reaches every account of the profile.
+        /// The platform that the token belongs to, asilichain or asg; it reaches every account of this profile.
         #[arg(long, value_name = "PROFILE")]
         platform: Option<String>,
-        /// Its scopes: webhooks (manage webhooks, read and replay deliveries), events (publish, read events and tasks),
-        /// operator (everything, in every account).
+        /// Its scopes, with commas between them: webhooks (manage webhooks, read and replay deliveries), events
+        /// (publish, read events and tasks), operator (everything, in every account).
         #[arg(long, value_name = "SCOPES")]
         scope: String,
-        /// A label for your lists.
+        /// A text by which you find it in lists, one line.
         #[arg(long)]
         label: Option<String>,
         /// How long it is valid, such as 90d or 12h. Without this option it does not expire.
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "TIME", value_parser = span)]
         expires: Option<Duration>,
         /// Print one JSON object instead of text.
         #[arg(long)]
@@ -86,6 +86,10 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                     "whose token? Give --account ID or --platform PROFILE; only --scope operator needs neither";
                 return Err(wrong(message));
             }
+            if holder != (None, None) && scopes.is_operator() {
+                let message = "--scope operator reaches every account: leave out --account and --platform";
+                return Err(wrong(message));
+            }
             let new = NewToken::new(&profiles(config), holder, scopes, label);
             let new = new.and_then(|new| new.lasting(expires)).of_words()?;
             let db = open(config)?;
@@ -116,14 +120,18 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         }
         Command::Revoke { id, json } => {
             let unknown = || {
-                wrong(format!("'{}' is no token's id, tok_...: '{}' shows them", excerpt(&id), command("token list")))
+                wrong(format!(
+                    "'{}' is no token's id, tok_...: '{}' shows the ids",
+                    excerpt(&id),
+                    command("token list")
+                ))
             };
             let token = TokenId::parse(&id).ok_or_else(unknown)?;
             let revoke = move |tx: &Tx<'_>| tokens::revoke(tx, token);
             let revoked = block_on(open(config)?.write(Actor::CommandLine, Admission::Try, revoke));
             revoked.map_err(|error| match error {
                 Error::NotFound(Missing::Token) => Error::request(format!(
-                    "there is no token '{id}' to revoke: '{}' shows them",
+                    "there is no token '{id}' to revoke: '{}' shows all tokens",
                     command("token list")
                 )),
                 error => error,

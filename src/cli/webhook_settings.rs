@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{
     app::{access, app},
     database::block_on,
-    deliveries::named,
+    deliveries::{named, named_of},
     manner::is_quiet,
     output::print_json,
     selection, webhook_view,
@@ -41,7 +41,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 /// A webhook to register.
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
-    /// The account that it belongs to.
+    /// The account that the webhook belongs to.
     #[arg(long, value_name = "ID")]
     account: String,
     /// The URL that events are POSTed to.
@@ -50,8 +50,8 @@ pub(super) struct Create {
     /// The events: names, prefixes such as 'batch.*', or '*' for all; several with commas between them.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     events: Vec<String>,
-    /// A file with the subscriber's own signing secret; - reads standard input. Without it a strong one is made and shown
-    /// once.
+    /// A file with a signing secret of your own; - reads standard input. Without this option a strong one is made and
+    /// shown once.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<String>,
     #[command(flatten)]
@@ -84,7 +84,7 @@ pub(super) struct Set {
     /// Remove all texts of --metadata.
     #[arg(long, conflicts_with = "metadata")]
     no_metadata: bool,
-    /// Remove the header of this name. It may be given several times.
+    /// Remove the header of this name. Give the option once for each header.
     #[arg(long, value_name = "NAME")]
     no_header: Vec<String>,
     /// Remove the limit: as many as the receiver takes.
@@ -107,19 +107,23 @@ struct Settings {
     /// A description for people, one line.
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// A text for your own programs. It may be given several times; those with other keys stay.
+    /// A text for your own programs. Give the option once for each text. A change keeps those with other keys.
     #[arg(long, value_name = "KEY=TEXT", value_parser = entry)]
     metadata: Vec<(String, String)>,
-    /// A header that every request has, as 'Name: value'. It may be given several times; those with other names stay.
-    /// @FILE reads such lines from a file and @- from standard input, so that no secret is in the shell's history.
+    /// A header of every delivery, as 'Name: value'. Give the option once for each header. A change keeps those with other
+    /// names. @FILE reads such lines from a file and @- from standard input, so that no secret is in the shell's history.
     #[arg(long, value_name = "HEADER")]
     header: Vec<String>,
-    /// Most deliveries a second, from 0.1 to 1000.
-    #[arg(long, value_name = "N")]
+    /// Send this many deliveries a second at most, 0.1 to 1000.
+    #[arg(long, value_name = "N", value_parser = rate)]
     rate_limit: Option<f64>,
-    /// Send one delivery at a time, in the order of acceptance.
+    /// Send one delivery at a time, in the order in which the events were accepted.
     #[arg(long)]
     ordered: bool,
+}
+
+fn rate(text: &str) -> Result<f64, &'static str> {
+    text.parse().map_err(|_| "expected a number of deliveries a second, such as 5 or 0.5")
 }
 
 fn entry(text: &str) -> Result<(String, String), String> {
@@ -195,7 +199,7 @@ pub(super) fn set(args: Set, config: &Config) -> Result<()> {
         app.update(&access, &webhook, change).await
     })
     .of_words()
-    .map_err(named)?;
+    .map_err(named_of(&webhook))?;
     match (args.json, is_quiet()) {
         (false, true) => Ok(()),
         (as_json, _) => show(&app, &webhook, as_json),
@@ -205,7 +209,7 @@ pub(super) fn set(args: Set, config: &Config) -> Result<()> {
 /// Shows a webhook with its settings.
 pub(super) fn show(app: &App, webhook: &str, as_json: bool) -> Result<()> {
     let (_, visible) = selection::webhook(app.profiles(), webhook)?;
-    let summary = block_on(app.webhook(&access(), webhook)).map_err(named)?;
+    let summary = block_on(app.webhook(&access(), webhook)).map_err(named_of(webhook))?;
     webhook_view::print(&summary, visible.profile.as_deref().unwrap_or_default(), app.profiles(), as_json);
     Ok(())
 }

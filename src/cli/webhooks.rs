@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     app::{access, app},
     database::{block_on, open},
-    deliveries::named,
+    deliveries::{named, named_of},
     output::{nothing, print_json},
     recover, selection,
     table::{Cell, Column, print_table},
@@ -102,7 +102,7 @@ enum Command {
         after_help = "Examples:\n  ngoma webhooks resume wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1\n  ngoma webhooks resume wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1 --leave-failed    only the held ones\n\nRepair the receiver first. Failed deliveries that were replayed before are not sent again."
     )]
     Resume {
-        /// The webhook's id, wh_... or whk_..., from the alert, the dashboard or 'ngoma webhooks list'.
+        /// The webhook's id, wh_... or whk_..., from 'ngoma webhooks list'.
         #[arg(value_name = "WEBHOOK")]
         webhook: String,
         /// Leave the failed deliveries: only the held ones go out.
@@ -188,7 +188,7 @@ fn list(account: Option<String>, as_json: bool, config: &Config) -> Result<()> {
 fn test(webhook: &str, event: Option<String>, as_json: bool, config: &Config) -> Result<()> {
     selection::webhook(&profiles(config), webhook)?;
     let app = app(config)?;
-    let tested = block_on(app.test(&access(), webhook, event)).of_words().map_err(named)?;
+    let tested = block_on(app.test(&access(), webhook, event)).of_words().map_err(named_of(webhook))?;
     let TestOutcome { kind, delivery, attempt: Attempt { status, failure, duration, details, .. }, .. } = &tested;
     let took = duration.map_or(0, |took| took.as_millis());
     if as_json {
@@ -223,11 +223,11 @@ fn pause(webhook: &str, as_json: bool, config: &Config) -> Result<()> {
         app.pause(&access, webhook).await?;
         Ok(was == EndpointState::Active)
     });
-    match paused.map_err(named)? {
+    match paused.map_err(named_of(webhook))? {
         paused if as_json => print_json(&json!({ "webhook_id": webhook, "paused": paused })),
         true => {
             let resume = command(&format!("webhooks resume {webhook}"));
-            confirm!("{webhook} is paused: its deliveries are held until '{resume}'");
+            confirm!("{webhook} is paused: its deliveries are held; '{resume}' ends this");
         }
         false => confirm!("{webhook} is suspended already: nothing was changed"),
     }
@@ -236,7 +236,7 @@ fn pause(webhook: &str, as_json: bool, config: &Config) -> Result<()> {
 
 fn resume(webhook: &str, resend: Resend, as_json: bool, config: &Config) -> Result<()> {
     selection::webhook(&profiles(config), webhook)?;
-    let resumed = block_on(app(config)?.resume(&access(), webhook, resend)).map_err(named)?;
+    let resumed = block_on(app(config)?.resume(&access(), webhook, resend)).map_err(named_of(webhook))?;
     let Resumed { resent, released } = resumed.unwrap_or(Resumed { resent: 0, released: 0 });
     match resumed {
         _ if as_json => print_json(&json!({

@@ -1,5 +1,7 @@
 //! Wrong words on the command line: the program ends with 2 then, as it does for a wrong option.
 
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+
 use crate::error::{Error, Invalid, Result};
 
 /// The error for a word that cannot be taken.
@@ -7,7 +9,19 @@ pub(super) fn wrong(message: impl Into<String>) -> Error {
     Error::invalid(Invalid::CommandLine, message)
 }
 
-/// What comes of words of the command line.
+/// A number of an option, within these bounds.
+pub(super) fn number<T: FromStr + PartialOrd + Display>(text: &str, bounds: RangeInclusive<T>) -> Result<T, String> {
+    let given = text.parse().ok().filter(|given| bounds.contains(given));
+    given.ok_or_else(|| format!("expected a number from {} to {}", bounds.start(), bounds.end()))
+}
+
+/// A length of time of an option.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "expected a number with a unit, such as 500ms, 12s, 12h or 90d".to_owned())
+}
+
+/// The result of reading words of the command line.
 pub(super) trait OfWords<T> {
     /// If a rule refuses a word, the command line is wrong.
     fn of_words(self) -> Result<T>;

@@ -32,7 +32,7 @@ pub fn command(words: &str) -> String {
     format!("{}{after}", command_for_all(words))
 }
 
-/// The same without the name of the settings file: for what strangers may read.
+/// As [`command`], without the name of the settings file: for texts that strangers may read.
 pub fn command_for_all(words: &str) -> String {
     format!("{}ngoma {words}", CALLED.get().map_or("", |called| called.before))
 }

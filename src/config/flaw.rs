@@ -19,22 +19,59 @@ fn is_secret(key: &str) -> bool {
 pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
     let key = error.path.join(".");
-    let source = source(error.metadata.as_ref(), &key);
+    let (source, shown) = (source(error.metadata.as_ref(), &key), shown(&key));
     match &error.kind {
         Kind::UnknownField(field, expected) => {
-            let named = if key.is_empty() { field } else { &key };
+            let named = if key.is_empty() { field } else { &shown };
             format!("{named}{source}: there is no such key: expected one of {}", expected.join(", "))
         }
-        Kind::MissingField(field) if key.starts_with(CHANNEL) => format!("{key}{source}: {field} is missing"),
-        _ if is_secret(&key) => format!("{key}{source}: expected a text, in double quotes"),
+        Kind::MissingField(field) if key.starts_with(CHANNEL) => format!("{shown}{source}: {field} is missing"),
+        _ if is_secret(&key) => format!("{shown}{source}: expected a text, in double quotes"),
         kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
         kind => {
-            let given = given(figment, &key);
-            let hint = given.as_deref().and_then(|given| hint::of(&key, given));
-            let hint = hint.map_or_else(|| kind.to_string(), |hint| format!("{kind}: {hint}"));
-            let given = given.map_or_else(String::new, |value| format!(" = \"{value}\""));
-            format!("{key}{given}{source}: {hint}; this key is: {}", meaning(&key))
+            let given = match (equals(figment, &key), kind) {
+                (none, Kind::UnknownVariant(found, _)) if none.is_empty() => format!(" = \"{found}\""),
+                (given, _) => given,
+            };
+            let hint = value(figment, &key).and_then(|given| hint::of(&key, given.as_str()?));
+            let problem = hint.unwrap_or_else(|| problem(kind));
+            format!("{shown}{given}{source}: {problem}; this key is: {}", meaning(&key))
         }
+    }
+}
+
+/// A key as it is shown: entries of a list are counted from 1, as in `alerts.channel 1.url`.
+fn shown(key: &str) -> String {
+    let mut shown = String::new();
+    for part in key.split('.') {
+        let joint = if shown.is_empty() { "" } else { "." };
+        shown = match part.parse::<usize>() {
+            Ok(place) => format!("{shown} {}", place + 1),
+            Err(_) => format!("{shown}{joint}{part}"),
+        };
+    }
+    shown
+}
+
+/// The problem with a value. The value itself is shown apart, so the expected one is enough.
+fn problem(kind: &figment::error::Kind) -> String {
+    use figment::error::Kind;
+    match kind {
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("expected {}", in_words(expected)),
+        Kind::UnknownVariant(_, expected) => format!("expected {}", expected.join(" or ")),
+        kind => kind.to_string(),
+    }
+}
+
+/// An expected value in words that need no Rust.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "usize" | "u16" | "u32" | "u64" => "a whole number that is not negative",
+        "a sequence" => "a list in square brackets",
+        "a boolean" => "true or false",
+        "socket address" => "an address and a port, such as \"127.0.0.1:8080\"",
+        "a duration" => "a time with its unit, such as \"10s\" or \"2h\"",
+        expected => expected,
     }
 }
 
@@ -43,21 +80,29 @@ pub(super) fn source(metadata: Option<&Metadata>, key: &str) -> String {
     metadata.map_or_else(String::new, |metadata| match (&metadata.source, sources::variable(key)) {
         (Some(source), _) => format!(" in {source}"),
         (None, Some(name)) if metadata.name.starts_with('`') => format!(" in the environment variable {name}"),
+        (None, _) if metadata.name.starts_with("TOML") => ", its default".to_owned(),
         (None, _) => format!(" in the {}", metadata.name),
     })
 }
 
-/// The given text of a key, or of an entry of a list.
-pub(super) fn given(figment: &Figment, key: &str) -> Option<String> {
+/// The value of a key, or of an entry of a list, as the settings have it.
+fn value(figment: &Figment, key: &str) -> Option<Value> {
     let (list, place) = key.rsplit_once('.')?;
-    let value = match place.parse::<usize>() {
-        Ok(place) => figment.find_value(list).ok()?.into_array()?.into_iter().nth(place)?,
-        Err(_) => figment.find_value(key).ok()?,
-    };
-    match value {
-        Value::String(_, text) => Some(text),
-        Value::Num(_, number) => number.to_u128().map(|number| number.to_string()),
-        _ => None,
+    match place.parse::<usize>() {
+        Ok(place) => figment.find_value(list).ok()?.into_array()?.into_iter().nth(place),
+        Err(_) => figment.find_value(key).ok(),
+    }
+}
+
+/// The value of a key as it is shown after the key; empty for a list and for a section.
+pub(super) fn equals(figment: &Figment, key: &str) -> String {
+    match value(figment, key) {
+        Some(Value::String(_, text)) => format!(" = \"{text}\""),
+        Some(Value::Num(_, number)) => {
+            let number = number.to_i128().or_else(|| number.to_u128().and_then(|number| i128::try_from(number).ok()));
+            number.map_or_else(String::new, |number| format!(" = {number}"))
+        }
+        _ => String::new(),
     }
 }
 

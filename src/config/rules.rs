@@ -6,7 +6,7 @@ use figment::Figment;
 
 use super::{
     Backup, Config, ConfigError, Retention, Storage, Wait,
-    flaw::{given, source},
+    flaw::{equals, source},
     tls::is_name,
 };
 
@@ -29,9 +29,9 @@ impl Config {
         ];
         match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
             Some((_, key, expected)) => {
-                let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
+                let given = equals(figment, key);
                 let source = source(figment.find_metadata(key), key);
-                Err(ConfigError(format!("{key}{given}{source} is out of its limits: expected {expected}")))
+                Err(ConfigError(format!("{key}{given}{source}: expected {expected}")))
             }
             None => Ok(()),
         }
@@ -156,7 +156,7 @@ impl Config {
             (
                 (delivered.max(8 * day)..=36_500 * day).contains(&undelivered),
                 "retention.undelivered",
-                "as long as retention.delivered, and 8d, to 36500d: held deliveries are announced a week before they are cancelled",
+                "at least retention.delivered and at least 8d, at most 36500d: an alert comes a week before held deliveries are cancelled",
             ),
         ]
     }
@@ -183,12 +183,12 @@ impl Config {
             (
                 tls.has_files() != tls.key.as_os_str().is_empty(),
                 "tls.key",
-                "the file of the private key of tls.certificate, and nothing without tls.certificate",
+                "the file of the private key if tls.certificate is set, else nothing",
             ),
             (
                 tls.http_listen.is_none() || !tls.domains.is_empty(),
                 "tls.http_listen",
-                "nothing without tls.domains: only these names are redirected",
+                "\"\" while tls.domains is empty: only these names are redirected",
             ),
         ]
     }

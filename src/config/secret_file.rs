@@ -13,7 +13,7 @@ use super::{Config, ConfigError, Secret, sources::no_file, warnings::READ_BY_ALL
 
 /// The variable by which systemd says where the credentials of a service are.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
-/// What the key of a secret has behind it when it names a file.
+/// The end of a key that names a file with the secret.
 const FILE: &str = "_file";
 /// No secret is longer, in bytes.
 const MOST: u64 = 64 << 10;

@@ -216,7 +216,7 @@ async fn make_link(shared: &Shared, visit: &Allowed<Operator>, id: &str, fields:
 struct Count<'a> {
     frame: Frame<'a>,
     id: &'a str,
-    /// What is erased, and how many.
+    /// The kinds of erased rows, with their counts.
     parts: [(&'static str, String); 4],
 }
 

@@ -59,7 +59,7 @@ pub(super) struct Chart {
     /// Its id within the page.
     pub(super) id: &'static str,
     pub(super) title: &'static str,
-    /// A sentence that says what the chart shows.
+    /// The chart in a sentence.
     pub(super) said: String,
     /// When it begins, in words.
     pub(super) first: &'static str,

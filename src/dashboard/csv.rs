@@ -1,6 +1,6 @@
 //! Tables as CSV (RFC 4180), for a spreadsheet.
 
-/// What a spreadsheet takes for the beginning of a formula.
+/// Characters that a spreadsheet takes for the beginning of a formula.
 const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
 
 /// A table as CSV.

@@ -214,7 +214,7 @@ struct Page<'a> {
     can_recover: bool,
     /// The query of the export.
     export: Option<String>,
-    /// The filters, for the form that replays what is selected.
+    /// The filters, for the form that replays the selected deliveries.
     filters: Vec<(&'static str, String)>,
     exported: String,
     of_one_account: bool,

@@ -57,7 +57,7 @@ impl FormOnce {
         Self { clock, outcomes: Arc::default() }
     }
 
-    /// Does the work of a form, unless the same form was taken before. Leads to its outcome.
+    /// Does the work of a form, unless this form was sent before. Leads to its outcome.
     pub(super) async fn once<F: Future<Output = Result<Outcome, Error>>>(
         &self,
         visit: &Visit,

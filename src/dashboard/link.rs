@@ -44,7 +44,7 @@ pub(super) fn look(shared: Data<&Shared>, key: Path<String>) -> Result<Response>
     render::page(&Page { assets: &shared.assets, account, key: &key })
 }
 
-/// The page of a link that opens nothing. Whoever guesses links is slowed down, as one who guesses tokens.
+/// The page of a link that opens nothing. Guesses of links are slowed down, as guesses of tokens are.
 fn spent(shared: &Shared) -> Result<Response> {
     spend_guess(shared)?;
     let unknown = Error::Unauthorized(String::new());

@@ -55,7 +55,7 @@ enum Need {
     Webhook(Box<WebhookRow>, String),
     /// Suspended webhooks that are not shown: how many, and the address of their list.
     More(String, &'static str),
-    /// What is mended on another page.
+    /// A problem that is mended on another page.
     Other(Other),
     /// The last backup is too old.
     Backup(String),

@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Most readings in memory, one for each view.
 const MOST: usize = 1000;
 
-/// The reading of what one kind of caller sees.
+/// The overview of one kind of caller.
 type Reading = SingleFlight<Result<Arc<Snapshot>>>;
 
 /// The last reading of each.

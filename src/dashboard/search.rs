@@ -1,4 +1,5 @@
-//! The search of every page's head: it leads to the thing with this id or key, or to the list of what has these words.
+//! The search of every page's head: it leads to the thing with this id or key, or to the list of deliveries with these
+//! words.
 
 use askama::Template;
 use poem::{
@@ -59,7 +60,7 @@ pub(super) async fn find(
     render::page(&Page { frame, text, is_request: RequestId::parse(bare(text)).is_some() })
 }
 
-/// The address of what has this text; `None` for an id that nothing can have.
+/// The address of the page that a searched text leads to; `None` for an id that nothing can have.
 async fn lead(
     shared: &Shared,
     webhooks: Option<&Allowed<Webhooks>>,

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     app::{App, Backup, BackupFile, BackupPart, Operator, Room},
     config::{self, Setting, command},
+    domain::certificate::ServedCertificate,
     error::Error,
     http::file_body,
 };
@@ -33,6 +34,7 @@ struct BackupRow {
     made: Moment,
     size: String,
     has_key: bool,
+    is_damaged: bool,
     href: String,
 }
 
@@ -42,6 +44,7 @@ impl BackupRow {
             made: frame.when(backup.made_at),
             size: bytes(backup.bytes),
             has_key: backup.has_key,
+            is_damaged: backup.is_damaged,
             href: format!("/ui/system/backups/{}", path_part(&backup.name)),
             name: backup.name,
         }
@@ -66,7 +69,7 @@ struct Page<'a> {
     schedules: Vec<(&'static str, String, String)>,
     sections: Vec<Section<'a>>,
     folder: String,
-    /// What the server does by itself.
+    /// The work that the server does by itself.
     by_itself: String,
     backup_line: String,
     backup: Option<BackupView>,
@@ -105,6 +108,7 @@ async fn render_page(
         ("Last backup", last),
     ];
     facts.extend(app.room().map(|room| ("Room", room_said(&frame, room))));
+    facts.extend(app.certificate().map(|served| ("Certificate", certificate_said(&frame, &served))));
     let schedules = app.dialects().iter().map(|dialect| {
         let policy = &dialect.profile.retry;
         (dialect.title, schedule(policy), waits(policy))
@@ -148,6 +152,22 @@ fn room_said(frame: &Frame<'_>, room: Room) -> String {
     }
 }
 
+/// The server's own certificate: its names or file, when it ends and is renewed, and what is wrong.
+fn certificate_said(frame: &Frame<'_>, served: &ServedCertificate) -> String {
+    let said = served.life.map_or_else(
+        || "none yet".to_owned(),
+        |life| {
+            let end = frame.when(life.until);
+            let verb = if life.until > frame.now() { "ends" } else { "has expired" };
+            let renewal = served.renewed_from().filter(|from| *from > frame.now());
+            let renewal = renewal.map(|from| format!("; it is renewed {}", frame.when(from).words));
+            format!("{verb} {}, at {}{}", end.words, end.exact, renewal.unwrap_or_default())
+        },
+    );
+    let problem = served.failed.as_ref().map_or_else(String::new, |why| format!(". The last try failed. {why}"));
+    format!("{}: {said}{problem}", served.name)
+}
+
 /// A sentence about the backups that the server makes by itself.
 fn by_itself(app: &App) -> String {
     let config::Backup { every, keep, .. } = app.backup_settings();
@@ -168,7 +188,7 @@ pub(super) async fn download(shared: Data<&Shared>, visit: Allowed<Operator>, na
     Ok(file_body::download(file, length, &name))
 }
 
-/// The key of a backup: apart, because whoever has both has the signing secrets.
+/// The key of a backup. It is a download of its own: backup and key together give the signing secrets away.
 #[handler]
 pub(super) async fn download_key(
     shared: Data<&Shared>,

@@ -81,7 +81,7 @@ struct Suspended {
     failed: u64,
     /// The deliveries that a resume sends, in words; empty if there are none.
     resuming: String,
-    /// The delivery that suspended it, or the last one if somebody paused it: its name, and what it is.
+    /// The delivery that suspended it, or the last one if somebody paused it, with its caption.
     delivery: Option<(DeliveryRow, &'static str)>,
     /// Whether somebody paused it: then no delivery did it.
     paused: bool,

@@ -179,7 +179,7 @@ impl Alert {
         }
     }
 
-    /// Why the endpoint was suspended, if that is what it tells.
+    /// Why the endpoint was suspended, for an alert about a suspension.
     pub const fn suspended_reason(&self) -> Option<SuspendedReason> {
         match self.what {
             What::Suspended(_, reason) => reason,

@@ -86,7 +86,7 @@ impl AlertMessage<'_> {
         format!("{}\n{}", self.opening(), self.advice())
     }
 
-    /// What a person does about it now.
+    /// The next step of a person.
     fn advice(&self) -> Cow<'static, str> {
         let advice = match (self.alert.state, &self.alert.what) {
             (EndpointState::Deleted, _) => "The webhook was deleted since: nothing is left to do.",

@@ -1,4 +1,4 @@
-//! What an alert says: the same for all channels, each of which gives it a shape of its own.
+//! The words of an alert. Each channel gives them a shape of its own.
 
 use crate::domain::{ids::AlertId, json::quote, timestamp::Timestamp};
 

@@ -9,7 +9,7 @@ use crate::domain::{
 /// The name that the server gives itself.
 pub const USER_AGENT: &str = concat!("ngoma/", env!("CARGO_PKG_VERSION"));
 
-/// What a receiver may answer: anything. Some gateways refuse a request that does not say so.
+/// A receiver may answer in any form. Some gateways refuse a request that does not say so.
 pub const ACCEPT: &str = "*/*";
 
 /// The values of an attempt's headers.

@@ -197,7 +197,7 @@ impl Outcome {
     }
 }
 
-/// What came of other deliveries to the endpoint since a delivery failed first in its schedule.
+/// The outcomes of other deliveries to the endpoint since a delivery failed first in its schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meanwhile {
     /// None was delivered.

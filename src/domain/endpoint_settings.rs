@@ -1,4 +1,4 @@
-//! What the owner of a webhook decided about the sending to it. Every setting is optional.
+//! The own settings of a webhook, which its owner chose. Every setting is optional.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 

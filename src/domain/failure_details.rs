@@ -1,4 +1,4 @@
-//! What is kept of a failed attempt for people: why it failed, in a line, and the headers of the answer.
+//! The details of a failed attempt that are kept for people: its reason, in a line, and the headers of the answer.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -39,7 +39,7 @@ pub struct FailureDetails {
 }
 
 impl FailureDetails {
-    /// Details with this reason. What it quotes of others is escaped and cut.
+    /// Details with this reason. Text from the receiver in it is escaped and cut.
     pub fn because(reason: &str) -> Self {
         let reason = escaped(reason);
         let reason = match reason.char_indices().nth(MAX_REASON) {

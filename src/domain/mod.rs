@@ -9,6 +9,7 @@ pub mod alert_service;
 pub mod alert_words;
 pub mod attempt_headers;
 pub mod audit;
+pub mod certificate;
 pub mod delivery;
 pub mod endpoint;
 pub mod endpoint_settings;

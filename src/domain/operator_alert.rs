@@ -11,29 +11,52 @@ pub enum About {
     Disk,
     /// There is no backup, or the last one is too old.
     Backup,
+    /// The last backup is made, but event bodies in it are damaged, as in the database.
+    Damaged,
     /// The server did not end as it should before this start.
     Crash,
     /// The clock was set.
     Clock,
     /// Everybody on the machine may read a file that holds a secret.
     Exposed,
-    /// The database has reached the room that it may take.
+    /// The database has reached the room that it may take, and the oldest delivered deliveries go sooner.
     Room,
+    /// It takes more room than it may, and nothing more may go.
+    Full,
+    /// The server's own certificate ends soon, could not be renewed, or is missing.
+    Certificate,
+    /// It is fresh again.
+    CertificateFresh,
 }
 
 impl About {
     /// Everything that such an alert may be about.
-    pub const ALL: [Self; 6] = [Self::Disk, Self::Backup, Self::Crash, Self::Clock, Self::Exposed, Self::Room];
+    pub const ALL: [Self; 10] = [
+        Self::Disk,
+        Self::Backup,
+        Self::Damaged,
+        Self::Crash,
+        Self::Clock,
+        Self::Exposed,
+        Self::Room,
+        Self::Full,
+        Self::Certificate,
+        Self::CertificateFresh,
+    ];
 
     /// As it is stored and sent.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Disk => "server.disk_low",
             Self::Backup => "server.backup_old",
+            Self::Damaged => "server.backup_damaged",
             Self::Crash => "server.restarted",
             Self::Clock => "server.clock_set",
             Self::Exposed => "server.file_exposed",
             Self::Room => "server.room_reached",
+            Self::Full => "server.room_full",
+            Self::Certificate => "server.certificate_old",
+            Self::CertificateFresh => "server.certificate_renewed",
         }
     }
 
@@ -42,20 +65,28 @@ impl About {
         match self {
             Self::Disk => "the disk is nearly full",
             Self::Backup => "there is no fresh backup",
+            Self::Damaged => "the last backup is not whole",
             Self::Crash => "the server came back after a crash",
             Self::Clock => "the clock was set",
             Self::Exposed => "everybody may read a secret file",
             Self::Room => "the database has reached its largest size",
+            Self::Full => "the database is larger than it may be",
+            Self::Certificate => "there is no fresh certificate",
+            Self::CertificateFresh => "the certificate is fresh again",
         }
     }
 
-    /// What a person does about it.
+    /// The next step of a person.
     const fn remedy(self) -> &'static str {
         match self {
             Self::Disk => {
                 "Free some space, or give the database a larger disk: on a full disk nothing is accepted any more."
             }
             Self::Backup => "Make a backup: press the button on the System page, or run 'ngoma backup FILE'.",
+            Self::Damaged => {
+                "Publish those events again under another key, and look at the disk: it may be about to fail. The newest \
+                 backup that is whole stays."
+            }
             Self::Crash => {
                 "Look at the log of the time before: 'journalctl -u ngoma'. What was accepted is kept, and deliveries \
                  that were under way are sent again."
@@ -69,6 +100,14 @@ impl About {
                 "The oldest delivered ones are removed to make room. Give it more room by retention.max_database_bytes, \
                  or keep deliveries for a shorter time."
             }
+            Self::Full => {
+                "Raise the limit, or repair or delete the webhooks that do not take theirs: until then the database grows."
+            }
+            Self::Certificate => {
+                "The server tries again by itself. If tls.certificate names files of your own, put new ones in their \
+                 places: they are read within a minute. When it has expired, no client can connect."
+            }
+            Self::CertificateFresh => "Nothing is to be done.",
         }
     }
 }
@@ -80,7 +119,7 @@ pub struct OperatorAlert {
     pub key: AlertKey,
     /// The public id, the same by every channel and at every try.
     pub id: AlertId,
-    /// What it is about.
+    /// Its subject.
     pub about: About,
     /// What happened, in a sentence or two.
     pub said: String,
@@ -114,7 +153,7 @@ impl OperatorAlert {
             ),
             json: format!(r#"{{"type":"{}","timestamp":"{created_at}","data":{data}}}"#, about.name()),
             page,
-            good: false,
+            good: *about == About::CertificateFresh,
         }
     }
 }

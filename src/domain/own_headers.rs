@@ -56,7 +56,7 @@ impl fmt::Debug for GivenHeaders {
     }
 }
 
-/// What a request does with the headers of a webhook.
+/// The change of a webhook's headers by a request.
 #[derive(Debug, Clone)]
 pub enum HeadersChange {
     /// These take the place of all former ones.

@@ -31,7 +31,7 @@ pub enum Scheme {
     Standard,
 }
 
-/// What a receiver says.
+/// The claim of a receiver.
 #[derive(Debug)]
 pub struct Claim {
     /// The signature that it got, or that it made.
@@ -40,7 +40,7 @@ pub struct Claim {
     pub body: Option<String>,
 }
 
-/// What was sent, and by which secrets it may be signed.
+/// A sent request, with the secrets that may have signed it.
 #[derive(Debug)]
 pub struct Sent {
     /// The `webhook-id`.
@@ -53,7 +53,7 @@ pub struct Sent {
     pub secrets: Vec<(&'static str, SigningSecret)>,
 }
 
-/// A scheme, applied to what was sent.
+/// A scheme, applied to the sent request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Recomputed {
     /// The scheme.
@@ -108,7 +108,7 @@ pub struct Difference {
 /// The result.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Check {
-    /// How what was sent is signed, by the scheme of the claim.
+    /// The signature of the sent request, by the scheme of the claim.
     pub recomputed: Recomputed,
     /// Where the claimed signature comes from.
     pub finding: Finding,
@@ -167,7 +167,8 @@ fn read(text: &str) -> Result<Vec<Given>> {
     Ok(given)
 }
 
-/// What was sent, signed by each secret in this scheme: by the former secret and at the first attempt first.
+/// The signatures of the sent request in this scheme, by each secret: the former secret and the first attempt come
+/// first.
 fn expected(sent: &Sent, scheme: Scheme) -> Vec<Recomputed> {
     let of = |(name, secret): &(&'static str, SigningSecret), attempt: Option<(u32, Timestamp)>| {
         let prefix = attempt.map_or(String::new(), |(_, at)| prefix(sent, at));

@@ -30,7 +30,7 @@ pub(super) fn check_before_parsing(text: &str) -> Checked {
     Ok(())
 }
 
-/// Checks whether a text says plainly what the parser made of it.
+/// Checks that every parser reads a text as this one did.
 pub(super) fn check(text: &str, url: &Url) -> Checked {
     let scheme = url.scheme();
     let after = text.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//"));

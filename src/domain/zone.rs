@@ -35,7 +35,7 @@ impl Zone {
         local.map_or_else(|| at.to_string(), |local| format!("{local} ({at})"))
     }
 
-    /// What the times in a text are.
+    /// A sentence that names the zone of the times in a text.
     pub fn said(&self) -> String {
         match &self.0 {
             None => "Times are UTC.".to_owned(),

@@ -75,7 +75,7 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
     (outcome, details)
 }
 
-/// Masks the values of the owner's headers in what is kept of an answer: some receivers send back what they got.
+/// Masks the values of the owner's headers in the kept part of an answer: some receivers send the request back.
 fn mask(own: &OwnHeaders, outcome: &mut Outcome, details: &mut FailureDetails) {
     if own.is_empty() {
         return;

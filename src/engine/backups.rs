@@ -1,7 +1,8 @@
 //! Backups: the server makes one by itself now and then, and one when a person asks for it. Never two at once.
 //!
-//! A copy lets all other work go first (see the store). When one cannot be made, it is tried again later, and nothing
-//! else stops. The age of the last one is known here, for everybody who shows it.
+//! Copying rests as long as it works; the check of the copy takes one processor core (see the store). When one cannot be
+//! made, it is tried again later, and nothing else stops. The age of the last one is known here, for everybody who shows
+//! it.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,9 +15,9 @@ use tokio::sync::watch;
 use crate::{
     clock::{self, SharedClock},
     config::{self, Config, Storage},
-    domain::{audit::Actor, operator_alert::About, timestamp::Timestamp},
+    domain::timestamp::Timestamp,
     error::{Error, Result},
-    store::{self, Admission, BackupFile, Db, Made, Progress, Tx, operator_alerts},
+    store::{self, BackupFile, BackupFolder, Db, Made, Progress, audit},
 };
 
 /// The wait after one that could not be made. It doubles with each further one, up to the time between two.
@@ -46,7 +47,7 @@ struct Inner {
     clock: SharedClock,
     storage: Storage,
     settings: config::Backup,
-    folder: PathBuf,
+    folder: Arc<BackupFolder>,
     known: Mutex<Known>,
     tries: watch::Sender<Option<Timestamp>>,
 }
@@ -57,20 +58,24 @@ struct Known {
     newest: Option<BackupFile>,
     /// When the next one is due, as the machine's uptime.
     next: Option<Duration>,
-    /// Whether the last one that the server tried to make by itself could not be made.
-    failing: bool,
+    /// Why the last one that the server tried to make by itself could not be made.
+    failing: Option<String>,
 }
 
 impl Backups {
     /// The backups of this database, with these settings.
-    pub fn new(db: Db, clock: SharedClock, config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// A database that cannot be read.
+    pub fn new(db: Db, clock: SharedClock, config: &Config) -> Result<Self> {
         let (storage, settings) = (config.storage.clone(), config.backup.clone());
-        let (folder, tries) = (config.backup_folder(), watch::Sender::new(None));
-        Self(Arc::new(Inner { db, clock, storage, settings, folder, known: Mutex::default(), tries }))
+        let folder = Arc::new(BackupFolder::new(&db, &storage.path, config.backup_folder())?);
+        let (known, tries) = (Mutex::default(), watch::Sender::new(None));
+        Ok(Self(Arc::new(Inner { db, clock, storage, settings, folder, known, tries })))
     }
 
     /// The folder for backups.
-    pub fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Arc<BackupFolder> {
         &self.0.folder
     }
 
@@ -89,9 +94,16 @@ impl Backups {
         self.known().newest.clone()
     }
 
-    /// Whether the last one that the server tried to make by itself could not be made.
-    pub fn is_failing(&self) -> bool {
-        self.known().failing
+    /// Why the last one that the server tried to make by itself could not be made; `None` if it could.
+    pub fn failing(&self) -> Option<String> {
+        self.known().failing.clone()
+    }
+
+    /// Whether one is being made or due: what is known of the last one is about to change.
+    pub fn is_at_it(&self) -> bool {
+        let (known, makes_them) = (self.known(), !self.0.settings.every.is_zero());
+        let is_due = known.next.is_none_or(|next| next <= self.0.clock.uptime());
+        matches!(known.last, Some(Backup::Running(_))) || makes_them && is_due
     }
 
     /// How long it is until the next one that the server makes by itself.
@@ -112,16 +124,17 @@ impl Backups {
         self.0.tries.subscribe()
     }
 
-    /// Looks into the folder for the newest backup.
-    pub async fn look(&self) {
+    /// Looks into the folder for the newest backup, and returns it.
+    pub async fn look(&self) -> Option<BackupFile> {
         let newest = self.files().await.into_iter().next();
-        self.known().newest = newest;
+        self.known().newest.clone_from(&newest);
+        newest
     }
 
     /// Those in the folder, the newest first. One of a time that has not come is left out: the clock was set.
     async fn files(&self) -> Vec<BackupFile> {
-        let (folder, now) = (self.0.folder.clone(), self.0.clock.now());
-        let files = tokio::task::spawn_blocking(move || store::backup_files(&folder)).await;
+        let (folder, now) = (Arc::clone(&self.0.folder), self.0.clock.now());
+        let files = tokio::task::spawn_blocking(move || folder.files()).await;
         let files = files.ok().and_then(Result::ok).unwrap_or_default();
         files.into_iter().filter(|file| file.made_at <= now).collect()
     }
@@ -141,7 +154,7 @@ impl Backups {
     /// # Errors
     /// The reason why none was made.
     pub async fn make(&self, name: &str, now: Timestamp) -> Result<Made> {
-        let (backups, file) = (self.clone(), self.0.folder.join(name));
+        let (backups, file) = (self.clone(), self.0.folder.path().join(name));
         let copied = file.clone();
         let made = tokio::task::spawn_blocking(move || backups.copy_to(&copied)).await;
         let made = made.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())));
@@ -157,21 +170,25 @@ impl Backups {
     }
 
     fn copy_to(&self, file: &Path) -> Result<Made> {
-        store::make_folder(&self.0.folder)?;
-        self.0.db.expect_room_in(&self.0.folder)?;
-        self.0.db.back_up(&self.0.storage, file, |progress| {
+        store::make_folder(self.0.folder.path())?;
+        self.0.db.expect_room_in(self.0.folder.path())?;
+        let made = self.0.db.back_up(&self.0.storage, file, |progress| {
             self.known().last = Some(Backup::Running(match progress {
                 Progress::Copied(percent) => format!("copied {percent} %"),
                 Progress::Checking => "copied; looking through it".to_owned(),
             }));
-        })
+        })?;
+        if let Some(flaw) = made.flaw(file) {
+            self.0.folder.note_damage(file, &flaw)?;
+        }
+        Ok(made)
     }
 
     /// Makes them by itself, until `stop` turns true.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             () = self.work() => {}
-            // A copy that is under way is cut off when the program ends; the next start removes what it left.
+            // A copy that is under way is cut off when the program ends; the next start removes its parts.
             _ = stop.wait_for(|stop| *stop) => {}
         }
     }
@@ -191,57 +208,45 @@ impl Backups {
                 next = uptime + BETWEEN_TWO;
                 continue;
             }
-            failures = if self.try_one(now, failures == 0).await { 0 } else { failures + 1 };
-            self.known().failing = failures > 0;
+            let failing = self.try_one(now).await.err().map(|error| error.to_string());
+            failures = if failing.is_none() { 0 } else { failures + 1 };
+            self.known().failing = failing;
             next = uptime + if failures == 0 { every } else { wait_after(failures, every) };
             self.0.tries.send_replace(Some(now));
         }
     }
 
-    /// How long it is from the start to the first one: none if there is no recent one that the server made by itself.
+    /// How long it is from the start to the first one: none if there is no recent one that the server made by itself. One
+    /// from before a restore has what was thrown away.
     async fn first_wait(&self) -> Duration {
-        let last = self.files().await.into_iter().find(|file| file.by_itself);
+        let restored = self.0.db.read(audit::last_restore).await.ok().flatten();
+        let is_of_now = |file: &BackupFile| restored.is_none_or(|restored| file.made_at > restored);
+        let last = self.files().await.into_iter().find(|file| file.by_itself && is_of_now(file));
         let age = last.map(|last| self.0.clock.now().since(last.made_at));
         age.map_or(Duration::ZERO, |age| self.0.settings.every.saturating_sub(age))
     }
 
-    /// Makes one, and removes those that are too many; returns whether one was made. The operator hears of the first failure.
-    async fn try_one(&self, now: Timestamp, is_first: bool) -> bool {
+    /// Makes one, and removes those that are too many.
+    ///
+    /// # Errors
+    /// The reason why none was made.
+    async fn try_one(&self, now: Timestamp) -> Result<()> {
         let name = store::own_backup_name(now);
-        let file = self.0.folder.join(&name);
-        match self.make(&name, now).await {
-            Err(error) => {
-                tracing::error!(%error, "no backup could be made: it is tried again, and all else goes on");
-                if is_first {
-                    self.tell(format!("No backup could be made: {error}. It is tried again, and all else goes on."))
-                        .await;
-                }
-                false
-            }
-            Ok(made) => {
-                match made.flaw(&file) {
-                    // Older ones may have whole what is damaged in this one.
-                    Some(flaw) => tracing::error!(error = %flaw, "a backup is not whole"),
-                    None => {
-                        tracing::info!(file = %file.display(), bytes = made.bytes, "a backup was made and checked");
-                        self.forget(now).await;
-                    }
-                }
-                true
-            }
+        let made = self.make(&name, now).await.inspect_err(
+            |error| tracing::error!(%error, "no backup could be made: it is tried again, and all else goes on"),
+        )?;
+        let file = self.0.folder.path().join(&name);
+        match made.flaw(&file) {
+            Some(flaw) => tracing::error!(error = %flaw, "a backup is not whole"),
+            None => tracing::info!(file = %file.display(), bytes = made.bytes, "a backup was made and checked"),
         }
-    }
-
-    async fn tell(&self, said: String) {
-        let raise = move |tx: &Tx<'_>| operator_alerts::raise(tx, About::Backup, &said).map(drop);
-        if let Err(error) = self.0.db.write(Actor::Engine, Admission::Wait, raise).await {
-            tracing::error!(%error, "the operator could not be told of a backup that failed");
-        }
+        self.forget(now).await;
+        Ok(())
     }
 
     async fn forget(&self, now: Timestamp) {
-        let (folder, served, keep) = (self.0.folder.clone(), self.0.storage.path.clone(), self.0.settings.keep);
-        let gone = tokio::task::spawn_blocking(move || store::forget_backups(&folder, &served, keep, now)).await;
+        let (folder, keep) = (Arc::clone(&self.0.folder), self.0.settings.keep);
+        let gone = tokio::task::spawn_blocking(move || folder.forget(keep, now)).await;
         match gone.unwrap_or_else(|_| Err(Error::Internal("removing old backups panicked".to_owned()))) {
             Ok(gone) => gone.iter().for_each(|name| tracing::info!(file = name, "an old backup was removed")),
             Err(error) => tracing::warn!(%error, "old backups could not be removed"),

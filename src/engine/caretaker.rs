@@ -1,23 +1,23 @@
 //! Looks after the server itself, and tells the operator what needs a person: the disk, the backups, files that everybody
 //! may read.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::backups::Backups;
 use crate::{
     clock::SharedClock,
-    config::Config,
-    domain::{audit::Actor, operator_alert::About},
+    config::{Config, command},
+    domain::{audit::Actor, certificate::ServedCertificate, operator_alert::About},
     error::Result,
-    store::{self, Admission, Db, OldBackup, Tx, operator_alerts},
+    store::{self, Admission, BackupFile, Db, OldBackup, Tx, operator_alerts},
 };
 
 /// The time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Looks after the server.
-#[derive(Debug)]
 pub struct Caretaker {
     /// The database.
     pub db: Db,
@@ -25,10 +25,10 @@ pub struct Caretaker {
     pub clock: SharedClock,
     /// The settings.
     pub config: Config,
-    /// The folder for backups.
-    pub backups: PathBuf,
-    /// A last backup that is older is too old.
-    pub oldest_backup: Duration,
+    /// The backups.
+    pub backups: Backups,
+    /// The server's own certificate; `None` if it speaks no TLS by itself.
+    pub certificate: watch::Receiver<Option<ServedCertificate>>,
 }
 
 impl Caretaker {
@@ -49,10 +49,13 @@ impl Caretaker {
     async fn look(&self) -> Result<()> {
         let (problem, is_well) = self.disk();
         self.judge(About::Disk, problem, is_well).await?;
-        let backup = self.old_backup().await?;
-        self.judge(About::Backup, backup.clone(), backup.is_none()).await?;
+        // Nobody is alarmed about the backup that is just being made.
+        if !self.backups.is_at_it() {
+            self.look_at_backups().await?;
+        }
         let exposed = self.exposed();
-        self.judge(About::Exposed, exposed.clone(), exposed.is_none()).await
+        self.judge(About::Exposed, exposed.clone(), exposed.is_none()).await?;
+        self.certificate().await
     }
 
     /// Raises an alert about a problem, or clears it. Writes only if that changes something.
@@ -67,6 +70,26 @@ impl Caretaker {
                 db.write(Actor::Engine, Admission::Wait, move |tx| operator_alerts::clear(tx, about)).await
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Tells of a certificate that a person must look at, and then of one that is fresh again.
+    async fn certificate(&self) -> Result<()> {
+        let (now, served) = (self.clock.now(), self.certificate.borrow().clone());
+        let problem = served.as_ref().and_then(|served| served.problem(now));
+        let is_gone = served.is_none();
+        match served.filter(|served| problem.is_none() && served.is_well(now)) {
+            Some(fresh) if self.db.read(|view| operator_alerts::is_raised(view, About::Certificate)).await? => {
+                let said = format!("{}: {}.", fresh.name, fresh.said(now));
+                let tell = move |tx: &Tx<'_>| {
+                    [About::Certificate, About::CertificateFresh]
+                        .into_iter()
+                        .try_for_each(|about| operator_alerts::clear(tx, about))?;
+                    operator_alerts::raise(tx, About::CertificateFresh, &said).map(drop)
+                };
+                self.db.write(Actor::Engine, Admission::Wait, tell).await
+            }
+            _ => self.judge(About::Certificate, problem, is_gone).await,
         }
     }
 
@@ -86,11 +109,33 @@ impl Caretaker {
         ((free < low).then(said), free >= low.saturating_add(low / 10))
     }
 
-    /// A sentence about the backups, if there is no fresh one.
-    async fn old_backup(&self) -> Result<Option<String>> {
-        let (folder, oldest, now) = (self.backups.clone(), self.oldest_backup, self.clock.now());
-        let found = self.db.read(move |view| store::old_backup(view, &folder, oldest, now)).await?;
-        let place = self.backups.display();
+    async fn look_at_backups(&self) -> Result<()> {
+        let newest = self.backups.look().await;
+        let late = self.late_backup(newest.as_ref()).await?;
+        self.judge(About::Backup, late.clone(), late.is_none()).await?;
+        let damaged = newest.filter(|newest| newest.is_damaged).map(|BackupFile { name, .. }| {
+            format!(
+                "In the backup {name}, as in the database, the bodies of some events are damaged; all else is whole. '{}' \
+                 names the events.",
+                command("check")
+            )
+        });
+        self.judge(About::Damaged, damaged.clone(), damaged.is_none()).await
+    }
+
+    /// A sentence about the backups, if there is no fresh one. Where the server makes none by itself, it asks for none:
+    /// there may be some elsewhere.
+    async fn late_backup(&self, newest: Option<&BackupFile>) -> Result<Option<String>> {
+        if self.backups.settings().every.is_zero() {
+            return Ok(None);
+        }
+        if let Some(why) = self.backups.failing() {
+            return Ok(Some(format!("No backup could be made: {why}. It is tried again, and all else goes on.")));
+        }
+        let (last, oldest) = (newest.map(|newest| newest.made_at), self.backups.oldest_allowed());
+        let now = self.clock.now();
+        let found = self.db.read(move |view| store::old_backup(view, last, oldest, now)).await?;
+        let place = self.backups.folder().path().display();
         Ok(found.map(|old| match old {
             OldBackup::Never => format!("There is no backup in {place}."),
             OldBackup::Made(at) => format!("The last backup in {place} was made at {at}."),

@@ -54,7 +54,7 @@ pub(super) struct Channels {
 pub(super) struct PostChannel {
     pub(super) name: String,
     pub(super) kind: ChannelKind,
-    /// What a message about it begins with.
+    /// The beginning of a message about it.
     label: String,
     service: Service,
     url: TargetUrl,
@@ -240,7 +240,7 @@ fn heartbeat(url: &Secret, guard: &Guard) -> Result<Option<TargetUrl>> {
     Ok(Some(url))
 }
 
-/// The service of a channel, with what it needs.
+/// The service of a channel, with its address and its secrets.
 fn service(given: &AlertChannel, place: &Place) -> Result<Service> {
     let need = |name, value| place.need(given.kind, name, value);
     let token = || Token::new(given.token.expose().trim().to_owned());

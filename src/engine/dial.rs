@@ -33,7 +33,7 @@ const AT_ONCE: usize = 4;
 /// Receivers whose last address is remembered.
 const MOST_REMEMBERED: usize = 4096;
 
-/// Makes the connections of ureq. All copies share what they remember.
+/// Makes the connections of ureq. All copies share the memory of addresses that answered.
 #[derive(Clone)]
 pub(super) struct Dialler {
     tls: Arc<ClientConfig>,

@@ -235,7 +235,7 @@ impl Lane {
         self.behaviour = if proven { Behaviour::Fast } else { Behaviour::Slow };
     }
 
-    /// Whether its answers take so long that its claims ahead hardly hide the time between attempts.
+    /// Whether its answers take longer than the prefetched claims can hide.
     fn is_far(&self) -> bool {
         self.pace > AHEAD
     }

@@ -93,7 +93,7 @@ impl Write for Socket {
     }
 }
 
-/// What a connection that had no room for a write is ready for.
+/// The readiness of a connection that had no room for a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ready {
     Write,
@@ -144,7 +144,7 @@ impl Line {
         self.tls.is_some()
     }
 
-    /// Reads what has come; waits for it until the deadline, if there is one. 0: the other side has ended.
+    /// Reads the received bytes; waits for some until the deadline, if there is one. 0: the other side has ended.
     pub(super) fn read(&mut self, into: &mut [u8], deadline: Option<Deadline>) -> io::Result<usize> {
         self.socket.deadline = deadline;
         let Some(mut tls) = self.tls.take() else { return self.socket.read(into) };

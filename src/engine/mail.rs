@@ -41,6 +41,10 @@ const TAKING: Duration = Duration::from_secs(300);
 /// How long the server's QUIT answer is waited for after it has accepted the mail.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// The forms of `alerts.smtp_url`.
+const EXPECTED: &str =
+    "expected smtps://USER:PASSWORD@mail.example, smtp://USER:PASSWORD@mail.example?tls=required or smtp://localhost";
+
 /// A mail.
 struct Mail<'a> {
     to: &'a str,
@@ -100,7 +104,7 @@ impl Mailer {
             return Ok(None);
         }
         let unusable = |problem: &str| Error::request(format!("alerts.smtp_url cannot be used: {problem}"));
-        let url = Url::parse(settings.smtp_url.expose()).map_err(|flaw| unusable(&flaw.to_string()))?;
+        let url = Url::parse(settings.smtp_url.expose()).map_err(|_| unusable(EXPECTED))?;
         let host = match url.host() {
             Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
             Some(Host::Ipv4(address)) => address.to_string(),
@@ -112,7 +116,7 @@ impl Mailer {
             ("smtps", None) => (Security::Tls(tls()?), 465),
             ("smtp", Some("tls=required")) => (Security::StartTls(tls()?), 587),
             ("smtp", None) => (Security::Plain, 25),
-            _ => return Err(unusable("expected smtps://..., smtp://...?tls=required or smtp://...")),
+            _ => return Err(unusable(EXPECTED)),
         };
         let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned());
         let sign_in = match (decoded(url.username()), url.password().map(decoded)) {

@@ -47,7 +47,7 @@ impl Notices<'_> {
         }
     }
 
-    /// Sends all that are due; returns when the next one is.
+    /// Sends all due notices; returns when the next one is due.
     async fn send_due(&self, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
         loop {
             match self.db.read(notices::next).await? {

@@ -1,4 +1,4 @@
-//! What a round offers to the lanes: free places and claims ahead of them.
+//! The offer of a round to the lanes: free places and claims ahead of them.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::domain::{account::AccountKey, endpoint::EndpointKey, timestamp::Times
 pub(super) enum Shares {
     /// Places only, and to an account no more than its half.
     ByAccount,
-    /// All that is left.
+    /// The remaining places.
     ByWebhook,
 }
 

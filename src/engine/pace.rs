@@ -28,7 +28,7 @@ impl Pace {
         Self { interval, early: (micros(AT_ONCE) - interval).max(0), next: 0 }
     }
 
-    /// This pace with another limit. What it has counted so far stays.
+    /// This pace with another limit. Its counts stay.
     pub(super) fn changed(self, limit: RateLimit) -> Self {
         let new = Self::new(limit);
         // As if the last claim had been made at this pace: a low limit may have put the next one far away.

@@ -46,7 +46,7 @@ impl Poster {
         self.post(at, url, (headers.into(), body), &[secret.expose()]).await
     }
 
-    /// POSTs this. What the answer says is repeated without these secrets, and without the path of the URL.
+    /// POSTs this. The words of the answer are repeated without these secrets, and without the path of the URL.
     pub(super) async fn post(
         &self,
         at: Timestamp,

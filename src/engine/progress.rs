@@ -27,7 +27,7 @@ pub(super) struct Noted {
     pub(super) headers: Vec<(String, Vec<u8>)>,
 }
 
-/// First bytes of an answer that are kept: they show what was spoken if it is not HTTP.
+/// First bytes of an answer that are kept: they show the protocol if it is not HTTP.
 const FIRST_BYTES: usize = 32;
 
 thread_local! {

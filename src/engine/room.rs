@@ -85,10 +85,10 @@ impl Keeper {
         let mut room = *self.seen.borrow();
         room.used = self.db.read(room::used).await?;
         if room.used < room.limit {
-            if room.reached.is_some() && room.used < room.limit - room.limit / CALM {
+            if room.used < room.limit - room.limit / CALM {
                 (room.reached, room.is_full) = (None, false);
-                let clear = |tx: &Tx<'_>| operator_alerts::clear(tx, About::Room);
-                self.db.write(Actor::Engine, Admission::Wait, clear).await?;
+                self.clear(About::Room).await?;
+                self.clear(About::Full).await?;
             }
             self.seen.send_replace(room);
             return Ok((0, LOOK));
@@ -101,13 +101,13 @@ impl Keeper {
                 "the database has reached retention.max_database_bytes: from now on the oldest delivered deliveries and their \
                  events go sooner than retention.delivered says"
             );
-            self.tell("The oldest delivered deliveries and their events go sooner than retention.delivered says.")
-                .await?;
         }
         self.seen.send_replace(room);
         let (removed, end) = self.make_room(young, room.limit).await?;
+        self.db.metrics().removed_early(removed);
         let was_full = room.is_full;
-        (room.used, room.is_full) = (self.db.read(room::used).await?, end == End::Nothing);
+        room.used = self.db.read(room::used).await?;
+        room.is_full = end == End::Nothing && room.used >= room.limit;
         self.seen.send_replace(room);
         if room.is_full && !was_full {
             tracing::error!(
@@ -117,11 +117,8 @@ impl Keeper {
                  was not delivered, or has an idempotency key of the last day; publishing goes on. Raise the limit, or repair or \
                  delete the webhooks that do not take theirs"
             );
-            self.tell(
-                "Nothing more may go: raise the limit, or repair or delete the webhooks that do not take theirs.",
-            )
-            .await?;
         }
+        self.tell(room, removed, now).await?;
         let next = match end {
             End::Enough => LOOK,
             End::More => Duration::ZERO,
@@ -130,11 +127,49 @@ impl Keeper {
         Ok((removed, next))
     }
 
-    /// Tells the operator that the limit is reached, and the consequence.
-    async fn tell(&self, follows: &str) -> Result<()> {
-        let said = format!("The database has reached retention.max_database_bytes. {follows}");
-        let raise = move |tx: &Tx<'_>| operator_alerts::raise(tx, About::Room, &said).map(drop);
+    /// Tells the operator what came of it: once that the oldest delivered ones go sooner, and each day that nothing more
+    /// may go.
+    async fn tell(&self, room: Room, removed: usize, now: Timestamp) -> Result<()> {
+        if room.is_full {
+            if self.db.read(move |view| operator_alerts::may_be_raised(view, About::Full, now)).await? {
+                let megabytes = |bytes: u64| bytes / 1_000_000;
+                self.raise(
+                    About::Full,
+                    format!(
+                        "{} MB of the database are in use; the limit is {} MB (retention.max_database_bytes). Nothing more may \
+                         go: what is left waits, is held or was not delivered, or has an idempotency key of the last day.",
+                        megabytes(room.used),
+                        megabytes(room.limit)
+                    ),
+                )
+                .await?;
+            }
+            return Ok(());
+        }
+        self.clear(About::Full).await?;
+        if removed > 0 && !self.is_raised(About::Room).await? {
+            let said = "The database has reached retention.max_database_bytes. The oldest delivered deliveries and their \
+                        events go sooner than retention.delivered says.";
+            self.raise(About::Room, said.to_owned()).await?;
+        }
+        Ok(())
+    }
+
+    async fn raise(&self, about: About, said: String) -> Result<()> {
+        let raise = move |tx: &Tx<'_>| operator_alerts::raise(tx, about, &said).map(drop);
         self.db.write(Actor::Engine, Admission::Wait, raise).await
+    }
+
+    async fn is_raised(&self, about: About) -> Result<bool> {
+        self.db.read(move |view| operator_alerts::is_raised(view, about)).await
+    }
+
+    /// Notes that all is well again, if it was not.
+    async fn clear(&self, about: About) -> Result<()> {
+        if !self.is_raised(about).await? {
+            return Ok(());
+        }
+        self.db.write(Actor::Engine, Admission::Wait, move |tx| operator_alerts::clear(tx, about)).await
     }
 
     /// Begins with the oldest event at the next look: what waited may have been delivered since.

@@ -61,7 +61,7 @@ impl Read for Parts<'_> {
     }
 }
 
-/// What a POST came to.
+/// The end of a POST.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) outcome: Outcome,
@@ -146,7 +146,7 @@ impl Sender {
     }
 }
 
-/// What a request came to.
+/// The end of a request.
 fn sent(result: Result<Response<Body>, ureq::Error>) -> Sent {
     match (progress::noted(), result) {
         // A status that came counts, whatever came after it.

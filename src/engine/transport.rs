@@ -107,14 +107,14 @@ impl Wire {
         Self { line, peer, clock, made, buffers, head, is_answered: false, unsent: None, used: false }
     }
 
-    /// Sends what is held and this much more.
+    /// Sends the held bytes and this many more.
     fn send(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let (output, end) = (mem::take(&mut self.buffers.output), mem::take(&mut self.buffers.held) + amount);
         let written = self.write(&output[..end], Deadline::within(*timeout.after));
         self.buffers.output = output;
         match written {
             Err(error) if error.kind() == ErrorKind::TimedOut => Err(ureq::Error::Timeout(timeout.reason)),
-            // What came is not HTTP, or a fault of this server.
+            // The bytes are not HTTP, or this server is at fault.
             Err(error) if error.kind() == ErrorKind::InvalidData || is_ours(&error) => Err(error.into()),
             Err(error) => {
                 self.unsent = Some(error);

@@ -1,4 +1,4 @@
-//! Tries the channels of alerts: sends a test, and says what came of it.
+//! Tries the channels of alerts: sends a test, and returns its outcome.
 
 use std::sync::Arc;
 
@@ -17,13 +17,17 @@ use crate::{
 /// reason if the server did not accept the mail.
 pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
     let (Channels { base, mailer, .. }, _) = Channels::alone(config)?;
-    let none = || Error::request("alerts.smtp_url is empty: there is no mail server to send by");
+    let none = || {
+        Error::request(
+            "there is no mail server to send by: set alerts.smtp_url or alerts.smtp_url_file in the settings",
+        )
+    };
     let (mailer, at) = (mailer.ok_or_else(none)?, SystemClock.now());
     let sent = mailer.deliver(to, &AlertWords::test(at, &base), at).await;
     sent.map_err(|undelivered| Error::Unavailable(format!("the test mail was not sent: {}", undelivered.words())))
 }
 
-/// Sends a test to the channels of these settings, or only to the one of this name. Returns what came of each.
+/// Sends a test to the channels of these settings, or only to the one of this name. Returns the outcome of each.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a setting that cannot be used, or if there is no such channel.
@@ -44,14 +48,14 @@ pub async fn test_channels(config: &Config, name: Option<&str>) -> Result<Vec<(S
     Ok(done)
 }
 
+const NONE: &str = "no channel of alerts is set up: write an [[alerts.channel]] into the settings, or set alerts.smtp_url and \
+                    alerts.operator_email there";
+
 fn no_channel(name: Option<&str>, names: &[String]) -> Error {
     Error::request(match name {
-        Some(name) if names.is_empty() => format!("there is no channel {name}: no channel of alerts is set up"),
+        Some(name) if names.is_empty() => format!("there is no channel {}: {NONE}", excerpt(name)),
         Some(name) => format!("there is no channel {}: expected one of {}", excerpt(name), names.join(", ")),
-        None => {
-            "no channel of alerts is set up: write an [[alerts.channel]], or alerts.smtp_url and alerts.operator_email"
-                .to_owned()
-        }
+        None => NONE.to_owned(),
     })
 }
 

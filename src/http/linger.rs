@@ -1,7 +1,7 @@
 //! The end of a connection whose client still sends a body that nobody reads.
 //!
 //! A socket that is closed while bytes wait in it sends a reset, and many clients then report a broken pipe instead of
-//! the answer that was there before. So the server closes its own side only, reads what the client sends and throws it
+//! the answer that was there before. So the server closes its own side only, reads the bytes of the client and throws them
 //! away, until the client has closed too. That is bounded in time, in bytes and in the number of connections; what goes
 //! beyond is reset. The connection keeps its slot meanwhile, and makes way for new ones as any that waits.
 
@@ -38,7 +38,7 @@ impl Default for Lingering {
 }
 
 impl Lingering {
-    /// Begins to throw away what a client sends, if not too many connections linger already.
+    /// Begins to throw away the bytes of a client, if not too many connections linger already.
     pub(super) fn begin(&self) -> Option<Linger> {
         let place = Arc::clone(&self.0).try_acquire_owned().ok()?;
         Some(Linger { deadline: Box::pin(sleep(LONGEST)), left: MOST, _place: place })

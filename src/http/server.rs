@@ -207,7 +207,7 @@ impl<E: Endpoint<Output = Response> + 'static> Port<E> {
         };
         let Ok(mut stream) = shaken else { return };
         if stream.get_ref().1.alpn_protocol() == Some(CHALLENGE) {
-            // The authority has seen what it wanted to see.
+            // The authority has seen the certificate of the challenge.
             drop(stream.shutdown().await);
             return;
         }

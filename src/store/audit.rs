@@ -7,6 +7,7 @@ use crate::domain::{
     audit::{Action, Entry, EntryKey},
     endpoint::{EndpointKey, masked},
     ids::{EndpointId, TokenId},
+    timestamp::Timestamp,
     token::Visible,
 };
 
@@ -80,6 +81,13 @@ pub fn channel_tested(tx: &Tx<'_>, channel: &str) -> Result<()> {
 /// Writes that a backup to this file was requested.
 pub fn backed_up(tx: &Tx<'_>, file: &str) -> Result<()> {
     note(tx, Action::BackedUp, None, None, Some(file))
+}
+
+/// When a backup last took the place of the database.
+pub fn last_restore(view: &View<'_>) -> Result<Option<Timestamp>> {
+    let mut row = view.conn.prepare_cached("SELECT max(at) FROM audit WHERE action = ?")?;
+    let at: Option<i64> = row.query_row([Action::Restored.name()], |row| row.get(0))?;
+    Ok(at.map(Timestamp::from_millis))
 }
 
 /// Writes that this file of a backup is downloaded.

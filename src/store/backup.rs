@@ -127,6 +127,9 @@ fn make(
     let key_file = beside(file, ".key");
     let all = [file.to_owned(), key_file.clone(), beside(file, ".part"), beside(&key_file, ".part")];
     all.iter().try_for_each(|file| files::expect_file(file))?;
+    if !folder_of(file).is_dir() {
+        return Err(at(&folder_of(file), "is no folder: make it first, or name a file in another folder"));
+    }
     let held = take(&beside(file, ".part"))?;
     let parts = Parts([beside(file, ".part"), beside(&key_file, ".part")]);
     let [part, key_part] = &parts.0;
@@ -232,7 +235,9 @@ fn copy(
 
 /// Begins a read, and returns the key file as it was at that moment.
 fn view(source: &Connection, key_file: &Path) -> Result<Zeroizing<String>> {
-    let read = || fs::read_to_string(key_file).map(Zeroizing::new).map_err(|error| at(key_file, &error.to_string()));
+    let unread =
+        |error| at(key_file, &format!("cannot be read: {error}: put the key file of this database back first"));
+    let read = || fs::read_to_string(key_file).map(Zeroizing::new).map_err(unread);
     let unreadable = |error: rusqlite::Error| Error::from(error);
     for _ in 0..STARTS {
         let keys = read()?;

@@ -1,8 +1,8 @@
 //! Whether the last backup is too old.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use super::{Result, View, accounts, backup_files::backup_files};
+use super::{Result, View, accounts};
 use crate::domain::{timestamp::Timestamp, token::Visible};
 
 /// A last backup that is too old.
@@ -14,11 +14,15 @@ pub enum OldBackup {
     Made(Timestamp),
 }
 
-/// The last backup in this folder, if it is older than `oldest`. A folder that cannot be read has none.
-pub fn old_backup(view: &View<'_>, folder: &Path, oldest: Duration, now: Timestamp) -> Result<Option<OldBackup>> {
-    let mut files = backup_files(folder).unwrap_or_default().into_iter();
-    if let Some(last) = files.find(|file| file.made_at <= now) {
-        return Ok((now.since(last.made_at) > oldest).then_some(OldBackup::Made(last.made_at)));
+/// The last backup, made at `last`, if it is older than `oldest`.
+pub fn old_backup(
+    view: &View<'_>,
+    last: Option<Timestamp>,
+    oldest: Duration,
+    now: Timestamp,
+) -> Result<Option<OldBackup>> {
+    if let Some(last) = last {
+        return Ok((now.since(last) > oldest).then_some(OldBackup::Made(last)));
     }
     let first = accounts::page(view, &Visible::EVERYTHING, None, 1)?;
     Ok(first.iter().any(|account| now.since(account.created_at) > oldest).then_some(OldBackup::Never))

@@ -85,7 +85,10 @@ fn files_of(storage: &Storage) -> Vec<String> {
     let folder = folder_of(&storage.path);
     let shown = folder.display();
     match fs::metadata(&folder) {
-        Err(error) => problems.push(format!("the folder {shown} of the database cannot be used: {error}")),
+        Err(error) => problems.push(format!(
+            "the folder {shown} of the database cannot be used: {error}: make it for the server's user, or set storage.path; run \
+             this as that user or with sudo"
+        )),
         Ok(there) if !there.is_dir() => problems.push(format!("{shown} is no folder: the database cannot be in it")),
         Ok(_) if !files::may_write(&folder) => problems.push(format!(
             "the folder {shown} of the database cannot be written by this user: give it to the server's user, and run this as that user"
@@ -205,13 +208,26 @@ pub(super) fn uri(path: &Path) -> String {
         (true, true) => "readonly_shm=1",
         (true, false) => "readonly_shm=0",
     };
+    as_uri(&real, how)
+}
+
+fn as_uri(real: &Path, how: &str) -> String {
     format!("file://{}?mode=ro&{how}", percent_encode(real.as_os_str().as_bytes(), PATH))
 }
 
 /// A read-only connection.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    opened(uri(path))
+}
+
+/// A read-only connection to a file that nobody changes, as it is: without locks, and without files beside it.
+pub(super) fn connect_to_copy(path: &Path) -> rusqlite::Result<Connection> {
+    opened(as_uri(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), "immutable=1"))
+}
+
+fn opened(uri: String) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(uri(path), flags)?;
+    let conn = Connection::open_with_flags(uri, flags)?;
     conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     Ok(conn)

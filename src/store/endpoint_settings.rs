@@ -27,7 +27,7 @@ pub fn set(tx: &Tx<'_>, endpoint: &Endpoint, settings: &EndpointSettings) -> Res
         return Ok(());
     }
     write(tx, endpoint.key, settings)?;
-    // Claims that have not begun are given back. What the former settings kept waiting may be due.
+    // Claims that have not begun are given back. Deliveries that the former settings delayed may be due.
     tx.changed(endpoint.key);
     tx.due(endpoint.key, tx.now);
     let rate_limit =

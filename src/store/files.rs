@@ -25,10 +25,18 @@ pub(super) fn open_to_others(path: &Path) -> Option<String> {
     (mode & OTHERS != 0).then(|| format!("others may use it (mode {mode:o}): chmod {OWN:o} {}", path.display()))
 }
 
+/// Identifies a version of a file: device, inode, length, and the time of its last change in seconds and nanoseconds.
+pub(super) type Stamp = (u64, u64, u64, i64, i64);
+
+/// The stamp of a file.
+pub(super) fn stamp(file: &fs::Metadata) -> Stamp {
+    (file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec())
+}
+
 /// Refuses a path that exists and is no file: opening a pipe can block for ever.
 pub(super) fn expect_file(path: &Path) -> Result<()> {
     match config::no_file(path) {
-        Some(kind) => Err(at(path, &format!("is {kind}, not a file: move it away, or name another file"))),
+        Some(kind) => Err(at(path, &format!("is {kind}, not a file: name another file"))),
         None => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! The order of an ordered endpoint: its deliveries go out one at a time, in the order of acceptance.
 //!
-//! The order is the order of keys. What a resume sends again takes the place of the delivery that failed; a replay that
+//! The order is the order of keys. A delivery that a resume sends again keeps its place; a replay that
 //! a person asks for is a new delivery, behind all that wait. No clock has a say.
 //!
 //! The first delivery that has not ended is next, also while it waits for its next attempt. It is looked for from the

@@ -8,7 +8,6 @@ use std::{
     collections::BTreeMap,
     fmt, fs,
     io::{self, ErrorKind, Write},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
@@ -24,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Result,
-    files::{self, at, folder_of},
+    files::{self, Stamp, at, folder_of},
 };
 use crate::{
     domain::{ids::EndpointId, signature::SigningSecret},
@@ -46,7 +45,7 @@ pub struct KeyRing {
     path: PathBuf,
     keys: RwLock<Keys>,
     /// The last refused file (`None`: it was missing), and why.
-    refused: Mutex<Option<(Option<FileStamp>, Error)>>,
+    refused: Mutex<Option<(Option<Stamp>, Error)>>,
 }
 
 /// Bytes that are wiped when dropped. They are in a box because moving a value leaves its bytes behind.
@@ -55,7 +54,7 @@ type Wiped<const N: usize> = Box<Zeroizing<[u8; N]>>;
 struct Keys {
     ring: Vec<(u8, Wiped<32>)>,
     /// The file from which they were read: a rotation replaces it.
-    file: FileStamp,
+    file: Stamp,
 }
 
 impl fmt::Debug for KeyRing {
@@ -214,7 +213,7 @@ impl KeyRing {
         self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refused(&self) -> MutexGuard<'_, Option<(Option<FileStamp>, Error)>> {
+    fn refused(&self) -> MutexGuard<'_, Option<(Option<Stamp>, Error)>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -289,7 +288,7 @@ impl Keys {
         Self::parse(path, &text, file)
     }
 
-    fn parse(path: &Path, text: &str, file: FileStamp) -> Result<Self> {
+    fn parse(path: &Path, text: &str, file: Stamp) -> Result<Self> {
         // Some editors begin a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().filter(|line| !line.trim().is_empty());
@@ -349,11 +348,8 @@ fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(<&Key>::from(key))
 }
 
-/// Identifies a version of a file: device, inode, length, and the time of its last change in seconds and nanoseconds.
-type FileStamp = (u64, u64, u64, i64, i64);
-
-fn file_of(path: &Path) -> Option<FileStamp> {
-    fs::metadata(path).ok().map(|file| (file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
+fn file_of(path: &Path) -> Option<Stamp> {
+    fs::metadata(path).ok().as_ref().map(files::stamp)
 }
 
 /// Writes the keys to a new file and puts it in the place of the old one, with the same owner and mode: all or nothing,

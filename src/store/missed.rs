@@ -10,7 +10,7 @@ use crate::domain::{
     recovery::RecoveryKey,
 };
 
-/// What a delivery has to do with replays, as its claim ends.
+/// The part of a delivery in replays, as its claim ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kin {
     /// Whether it is a replay, or has one.
@@ -19,7 +19,7 @@ pub(super) struct Kin {
     pub(super) recovery: Option<RecoveryKey>,
 }
 
-/// Notes the end of a delivery: what its receiver has missed, and what the recovery's row counts.
+/// Notes the end of a delivery: whether its receiver has missed it, and the count of its recovery.
 pub(super) fn settled(tx: &Tx<'_>, key: DeliveryKey, test: bool, kin: Kin, settlement: Settlement) -> Result<()> {
     let counter = match settlement.state() {
         State::Delivered => "delivered",

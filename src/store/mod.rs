@@ -76,7 +76,7 @@ mod writer;
 pub use self::{
     backup::{Made, Progress, backup, make_folder},
     backup_age::{OldBackup, old_backup},
-    backup_files::{BackupFile, BackupPart, backup_files, backup_name, forget_backups, open_backup, own_backup_name},
+    backup_files::{BackupFile, BackupFolder, BackupPart, backup_name, own_backup_name},
     bodies::{Bodies, Body, SMALL_BODY},
     check::{Found, check},
     claim::ClaimBudget,

@@ -33,7 +33,7 @@ pub struct Due {
     pub at: Timestamp,
     /// Tries so far.
     pub tries: u32,
-    /// What it says.
+    /// Its content.
     pub notice: Notice,
     /// Where to.
     pub url: TargetUrl,

@@ -51,7 +51,7 @@ const EMPTYING_TIMEOUT_MS: u32 = 10;
 const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
 /// The allocator keeps twice this many freed bytes: see [`keep_freed_memory`].
 const KEPT: usize = 2 << 20;
-/// What a command says of a file in which no server has made a database yet.
+/// The message about a file in which no server has made a database yet.
 const EMPTY: &str = "is empty: 'ngoma serve' makes the database in it";
 /// Prepared statements kept by a connection; the code has fewer.
 const STATEMENTS: usize = 128;
@@ -72,6 +72,9 @@ pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: boo
     bring_up_to_date(&mut conn, &storage.path, serving, now)?;
     let actor = if serving { Actor::Engine } else { Actor::CommandLine };
     let keys = Arc::new(key_ring(&conn, storage, Some((now, actor)))?);
+    if serving {
+        note_first_key(&conn, &keys, now).map_err(|error| unusable(&storage.path, &error))?;
+    }
     let readers = SqliteConnectionManager::file(&storage.path)
         .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .with_init(reading);
@@ -324,6 +327,14 @@ fn key_ring(conn: &Connection, storage: &Storage, maker: Option<(Timestamp, Acto
         key_mark::note(conn, &ring, now, actor).and_then(|()| write.commit()).map_err(unusable)?;
     }
     Ok(ring)
+}
+
+/// Notes the key of a database that version 0.1 made: its backups are told from those of others by it.
+fn note_first_key(conn: &Connection, keys: &KeyRing, now: Timestamp) -> rusqlite::Result<()> {
+    match key_mark::first(conn)? {
+        Some(_) => Ok(()),
+        None => key_mark::note(conn, keys, now, Actor::Engine),
+    }
 }
 
 fn make_key(path: &Path) -> Result<KeyRing> {

@@ -7,6 +7,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
+    io::ErrorKind,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
@@ -32,7 +33,7 @@ const PAGES: i32 = 4096;
 /// Names that are tried when one is taken.
 const NAMES: u32 = 1000;
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
     /// The newest moment that the copy knows; `None` if it knows none.
@@ -170,14 +171,19 @@ pub fn restore(
 /// Refuses what can be no backup.
 fn expect_backup(file: &Path, path: &Path) -> Result<()> {
     files::expect_file(file)?;
-    let there = fs::metadata(file).map_err(|error| at(file, &format!("cannot be read: {error}")))?;
+    let there = fs::metadata(file).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => at(file, "is not there: name a backup, as 'ngoma backup' or the server makes them"),
+        _ => at(file, &format!("cannot be read: {error}")),
+    })?;
     if fs::metadata(path).is_ok_and(|database| same_file(&database, &there)) {
         return Err(at(file, "is the database itself: name a backup of it"));
     }
     if there.len() == 0 {
         return Err(at(file, "is empty: it is no backup"));
     }
-    open::known(file).map_err(|_| at(file, "is no backup of ngoma, or cannot be read"))?;
+    open::known(file).map_err(|_| {
+        at(file, "is no backup of ngoma, or cannot be read: name a file that 'ngoma backup' or the server made")
+    })?;
     files::expect_room(path, there.len().saturating_add(files::size(&beside(file, "-wal"))))
         .map_err(|none| at(&folder_of(path), &format!("has no room for it beside the present database: {none}")))
 }
@@ -300,15 +306,17 @@ fn look_through(parts: &Storage, file: &Path, key: Option<&Path>) -> Result<Stri
         [] => Ok(found.note),
         [first, rest @ ..] => {
             let more = if rest.is_empty() { String::new() } else { format!(" (and {} more problems)", rest.len()) };
+            let is_of_key = first.contains(&*parts.key_file.to_string_lossy());
+            let remedy = if is_of_key { "; name the key of the backup by --key FILE" } else { "" };
             Err(Error::Internal(format!(
-                "nothing was changed, because the backup is no good: {}{more}",
+                "nothing was changed, because a server could not use the backup: {}{more}{remedy}",
                 named(first.clone())
             )))
         }
     }
 }
 
-/// What is known of the copy.
+/// The moment of the copy, and its deliveries that are pending or held.
 fn facts(part: &Path) -> rusqlite::Result<Restored> {
     let conn = check::connect(part)?;
     let moment =

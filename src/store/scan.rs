@@ -1,6 +1,6 @@
 //! A look through stored payloads, which no index covers: newest first, for a limited time, on a reading connection.
 //!
-//! Bodies are compared as they lie on the disk, without their checksum: what is damaged may be found too, and its page
+//! Bodies are compared as they lie on the disk, without their checksum: a damaged body may be found too, and its page
 //! says that it is damaged.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The signing secrets of an endpoint: a new one takes the place of the present one, and a page shows what was signed.
+//! The signing secrets of an endpoint: a new one takes the place of the present one, and a page shows the signed bytes.
 //! Sending uses [`super::Target`].
 
 use std::time::Duration;

@@ -43,9 +43,10 @@ impl ServerLock {
         let file = file.map_err(|error| at(database, &format!("cannot be opened: {error}")))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => {
-                Err(at(database, "is in use: another ngoma is already serving this database"))
-            }
+            Err(TryLockError::WouldBlock) => Err(at(
+                database,
+                "is in use: another ngoma is already serving this database; stop it first, or set storage.path to another file",
+            )),
             Err(TryLockError::Error(error)) => Err(at(database, &format!("cannot be locked: {error}"))),
         }
     }

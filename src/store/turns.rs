@@ -11,7 +11,7 @@ use crate::domain::{
     endpoint::EndpointKey,
 };
 
-/// What came of other deliveries to the endpoint since this one failed first in its schedule.
+/// The outcomes of other deliveries to the endpoint since this one failed first in its schedule.
 pub(super) fn meanwhile(tx: &Tx<'_>, endpoint: EndpointKey, delivery: DeliveryKey) -> Result<Meanwhile> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT first_failed = (SELECT turns FROM endpoint WHERE key = ?1) FROM delivery WHERE key = ?2",

@@ -1,4 +1,4 @@
-//! A certificate with its chain and its key: what it is for, and how long it holds.
+//! A certificate with its chain and its key: its names, and its dates.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -9,17 +9,15 @@ use rustls::{
 };
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::domain::timestamp::Timestamp;
+use crate::domain::{certificate::Life, timestamp::Timestamp};
 
 /// A certificate that can be shown.
 #[derive(Debug, Clone)]
 pub(super) struct Certificate {
     /// Chain and key, as connections use them.
     pub(super) shown: Arc<CertifiedKey>,
-    /// From when on it holds.
-    pub(super) from: Timestamp,
-    /// Until when it holds.
-    pub(super) until: Timestamp,
+    /// The time in which it holds.
+    pub(super) life: Life,
     names: BTreeSet<String>,
 }
 
@@ -27,7 +25,7 @@ impl Certificate {
     /// Reads a chain and its key, each as PEM.
     ///
     /// # Errors
-    /// What is wrong with them, in words.
+    /// The problem with the chain or the key, in words.
     pub(super) fn read(chain: &[u8], key: &[u8]) -> Result<Self, String> {
         let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
         let chain = chain.map_err(|error| format!("the chain cannot be read: {error}"))?;
@@ -38,24 +36,19 @@ impl Certificate {
         let unreadable = |error: webpki::Error| format!("the certificate cannot be read: {error}");
         let read = EndEntityCert::try_from(&leaf).map_err(unreadable)?;
         let names = read.valid_dns_names().map(str::to_owned).collect();
-        let (from, until) = dates(&read).ok_or("the certificate has no dates")?;
-        Ok(Self { shown: Arc::new(shown), from, until, names })
+        let life = life(&read).ok_or("the certificate has no dates")?;
+        Ok(Self { shown: Arc::new(shown), life, names })
     }
 
     /// Whether it is for each of these names.
     pub(super) fn is_for(&self, names: &[String]) -> bool {
         names.iter().all(|name| self.names.contains(name))
     }
-
-    /// When it must be renewed: at two thirds of its life.
-    pub(super) fn due(&self) -> Timestamp {
-        self.from + self.until.since(self.from) * 2 / 3
-    }
 }
 
-/// From when until when a certificate holds. The library does not show these dates, but it names them when it refuses a
-/// certificate: in 1970 it is too early, and in the year 9999 too late, whoever signed it.
-fn dates(certificate: &EndEntityCert<'_>) -> Option<(Timestamp, Timestamp)> {
+/// The time in which a certificate holds. The library does not show these dates, but it names them when it refuses a
+/// certificate: in 1970 it is too early, and in the year 9999 too late, whatever its signature.
+fn life(certificate: &EndEntityCert<'_>) -> Option<Life> {
     const LAST: u64 = 253_402_300_799;
     let at = |seconds| {
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
@@ -67,5 +60,5 @@ fn dates(certificate: &EndEntityCert<'_>) -> Option<(Timestamp, Timestamp)> {
     else {
         return None;
     };
-    Some((moment(not_before)?, moment(not_after)?))
+    Some(Life { from: moment(not_before)?, until: moment(not_after)? })
 }

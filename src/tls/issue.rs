@@ -73,7 +73,7 @@ fn proof(name: &str, digest: &[u8]) -> Result<CertifiedKey, Box<dyn std::error::
     Ok(CertifiedKey::new(chain, ring::sign::any_ecdsa_type(&key)?))
 }
 
-/// Why the authority refused an order: what it saw when it looked.
+/// Why the authority refused an order, by its own report.
 async fn why(order: &mut Order) -> Error {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {

@@ -10,6 +10,7 @@ mod issue;
 mod own_files;
 mod presenter;
 mod renewal;
+mod window;
 
 pub(crate) use self::presenter::CHALLENGE;
 pub use self::renewal::Certificates;

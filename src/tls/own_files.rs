@@ -4,23 +4,18 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use zeroize::Zeroizing;
 
-use super::{certificate::Certificate, presenter::Presenter};
-use crate::{clock::SharedClock, config, domain::timestamp::Timestamp};
+use super::{certificate::Certificate, window::Window};
+use crate::{clock::SharedClock, config};
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(60);
-/// From this time before its end, a certificate is warned of.
-const SOON: Duration = Duration::from_secs(14 * 86_400);
-/// How often.
-const DAY: Duration = Duration::from_secs(86_400);
 
-/// A file as it was: when it was changed last, its size and its number on the disk.
+/// A file as it was: when it, its owner or its mode was changed last, its size and its number on the disk.
 type Stamp = Option<(i64, i64, u64, u64)>;
 
 /// The two files.
@@ -37,7 +32,7 @@ impl OwnFiles {
     /// Reads them.
     ///
     /// # Errors
-    /// What is wrong with them, as a sentence.
+    /// The problem with the files, as a sentence.
     pub(super) fn read(&self) -> Result<Certificate, String> {
         let read = |name: &str, path: &Path| match config::no_file(path) {
             Some(kind) => Err(format!("{name}: {} is {kind}, not a file", path.display())),
@@ -53,46 +48,43 @@ impl OwnFiles {
     fn stamps(&self) -> [Stamp; 2] {
         [&self.certificate, &self.key].map(|path| {
             let file = fs::metadata(path).ok()?;
-            Some((file.mtime(), file.mtime_nsec(), file.size(), file.ino()))
+            Some((file.ctime(), file.ctime_nsec(), file.size(), file.ino()))
         })
     }
 
-    /// Shows the certificate of the files, for ever. While they cannot be used, the former certificate is shown.
-    pub(super) async fn watch(self, clock: &SharedClock, presenter: &Presenter, present: Option<Certificate>) {
-        let (mut stamps, mut present, mut warned) = (self.stamps(), present, None);
+    /// In words.
+    pub(super) fn name(&self) -> String {
+        self.certificate.display().to_string()
+    }
+
+    /// Shows the certificate of the files to connections, for ever. While they cannot be used, the former certificate is
+    /// shown.
+    pub(super) async fn watch(self, clock: &SharedClock, window: &Window) {
+        let (mut stamps, mut unusable) = (self.stamps(), None::<String>);
         loop {
-            let now = clock.now();
-            if let Some(certificate) = &present {
-                warn(certificate, now, &mut warned);
-            }
-            clock.sleep(now, EVERY).await;
+            clock.sleep(clock.now(), EVERY).await;
             let found = self.stamps();
-            if found == stamps {
+            let is_new = found != stamps;
+            if !is_new && unusable.is_none() {
                 continue;
             }
             stamps = found;
             match self.read() {
                 Ok(certificate) => {
-                    tracing::info!(valid_until = %certificate.until, "the certificate was replaced");
-                    presenter.show(Arc::clone(&certificate.shown));
-                    (present, warned) = (Some(certificate), None);
+                    tracing::info!(valid_until = %certificate.life.until, "the certificate was replaced");
+                    unusable = None;
+                    window.show(&certificate);
                 }
-                Err(problem) => tracing::warn!(problem, "the former certificate is used on"),
+                Err(problem) => {
+                    if is_new {
+                        tracing::warn!(problem, "the former certificate is used on");
+                    } else {
+                        // They were not only being written when they were read before.
+                        window.failed(problem.clone());
+                    }
+                    unusable = Some(problem);
+                }
             }
         }
-    }
-}
-
-/// Warns once a day of a certificate that ends soon.
-fn warn(certificate: &Certificate, now: Timestamp, warned: &mut Option<Timestamp>) {
-    let until = certificate.until;
-    if until.since(now) > SOON || warned.is_some_and(|last| now.since(last) < DAY) {
-        return;
-    }
-    *warned = Some(now);
-    if until > now {
-        tracing::warn!(valid_until = %until, "the certificate ends soon: replace tls.certificate and tls.key");
-    } else {
-        tracing::error!(valid_until = %until, "the certificate has expired, and clients refuse it: replace tls.certificate and tls.key");
     }
 }

@@ -8,10 +8,12 @@ use zeroize::Zeroizing;
 
 use super::{
     account, certificate::Certificate, client::Client, issue::issue, own_files::OwnFiles, presenter::Presenter,
+    window::Window,
 };
 use crate::{
     clock::{self, SharedClock},
     config,
+    domain::certificate::{Origin, ServedCertificate},
     error::{Error, Result},
     store::TlsFiles,
 };
@@ -22,6 +24,8 @@ const FILE: &str = "certificate.pem";
 const WAITS: [Duration; 4] = [minutes(2), minutes(10), minutes(30), minutes(60)];
 /// The longest sleep: the clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = minutes(60);
+/// The most characters of an authority's own words that the operator gets.
+const MOST_SAID: usize = 500;
 
 const fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
@@ -41,7 +45,7 @@ pub struct Certificates {
     files: TlsFiles,
     clock: SharedClock,
     source: Source,
-    presenter: Arc<Presenter>,
+    window: Window,
     present: Option<Certificate>,
 }
 
@@ -54,22 +58,29 @@ impl Certificates {
         if !settings.is_on() {
             return Ok(None);
         }
-        let (files, presenter) = (TlsFiles::beside(database), Arc::new(Presenter::default()));
-        let (source, present) = if settings.has_files() {
+        let files = TlsFiles::beside(database);
+        let (source, present, window) = if settings.has_files() {
             let own = OwnFiles::of(settings);
             let certificate = own.read().map_err(Error::request)?;
-            (Source::Files(own), Some(certificate))
+            let window = Window::new(own.name(), Origin::Files);
+            (Source::Files(own), Some(certificate), window)
         } else {
             let client = Client::new(&settings.extra_ca)?;
-            (Source::Authority(client), stored(settings, &files)?)
+            let window = Window::new(settings.domains.join(", "), Origin::Authority);
+            (Source::Authority(client), stored(settings, &files)?, window)
         };
-        present.iter().for_each(|certificate| presenter.show(Arc::clone(&certificate.shown)));
-        Ok(Some(Self { settings: settings.clone(), files, clock, source, presenter, present }))
+        present.iter().for_each(|certificate| window.show(certificate));
+        Ok(Some(Self { settings: settings.clone(), files, clock, source, window, present }))
     }
 
     /// What shows the certificate to connections.
     pub(crate) fn presenter(&self) -> &Arc<Presenter> {
-        &self.presenter
+        self.window.presenter()
+    }
+
+    /// The state of the certificate, for those who watch the server.
+    pub fn seen(&self) -> watch::Receiver<Option<ServedCertificate>> {
+        self.window.seen()
     }
 
     /// Works until `stop` turns true.
@@ -83,7 +94,7 @@ impl Certificates {
 
     async fn work(self) {
         match self.source {
-            Source::Files(own) => own.watch(&self.clock, &self.presenter, self.present).await,
+            Source::Files(own) => own.watch(&self.clock, &self.window).await,
             Source::Authority(ref client) => {
                 let client = client.clone();
                 self.renew(client).await;
@@ -95,7 +106,8 @@ impl Certificates {
         let mut failures = 0;
         loop {
             let now = self.clock.now();
-            let left = self.present.as_ref().map(|certificate| certificate.due().since(now)).unwrap_or_default();
+            let left =
+                self.present.as_ref().map(|certificate| certificate.life.two_thirds().since(now)).unwrap_or_default();
             if !left.is_zero() {
                 self.clock.sleep(now, left.min(LONGEST_SLEEP)).await;
                 continue;
@@ -103,9 +115,9 @@ impl Certificates {
             let wait = WAITS[WAITS.len().min(failures + 1) - 1];
             match self.order(&client).await {
                 Ok(certificate) => {
-                    let due = certificate.due();
-                    tracing::info!(valid_until = %certificate.until, renewed_from = %due, "got a certificate for {}", self.names());
-                    self.presenter.show(Arc::clone(&certificate.shown));
+                    let due = certificate.life.two_thirds();
+                    tracing::info!(valid_until = %certificate.life.until, renewed_from = %due, "got a certificate for {}", self.names());
+                    self.window.show(&certificate);
                     self.present = Some(certificate);
                     failures = 0;
                     if !due.since(self.clock.now()).is_zero() {
@@ -142,7 +154,7 @@ impl Certificates {
 
     async fn try_order(&self, client: &Client) -> Result<Zeroizing<String>, AcmeError> {
         let account = account::open(&self.settings, &self.files, client).await?;
-        issue(&account, &self.settings.domains, &self.presenter).await
+        issue(&account, &self.settings.domains, self.window.presenter()).await
     }
 
     /// Says that no certificate was got, why, and what to do.
@@ -152,8 +164,9 @@ impl Certificates {
             AcmeError::Api(problem) => self.advice(problem.r#type.as_deref()),
             _ => format!("can this machine reach {}?", self.settings.directory),
         };
+        self.window.failed(told(error, &advice));
         let now = self.clock.now();
-        match self.present.as_ref().map(|certificate| certificate.until) {
+        match self.present.as_ref().map(|certificate| certificate.life.until) {
             Some(until) if until > now => tracing::warn!(
                 reason = %error, valid_until = %until,
                 "the certificate for {names} was not renewed: {advice} The present one is used; the next try is in {again}"
@@ -186,6 +199,17 @@ impl Certificates {
     fn names(&self) -> String {
         self.settings.domains.join(", ")
     }
+}
+
+/// Why no certificate was got, in sentences for the operator: in the authority's own words, if it answered.
+fn told(error: &AcmeError, advice: &str) -> String {
+    let said = match error {
+        AcmeError::Api(problem) => problem.detail.clone().unwrap_or_else(|| problem.to_string()),
+        error => error.to_string(),
+    };
+    let who = if matches!(error, AcmeError::Api(_)) { "The authority said" } else { "The reason" };
+    let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_SAID).collect();
+    format!("{who}: {}. What to look at: {advice}", said.trim_end_matches('.'))
 }
 
 /// Whether a problem is of this type (RFC 8555, section 6.7).

@@ -1,4 +1,4 @@
-//! Receivers that are far away: they answer after a set delay, by http or TLS. What is due is delivered as fast as the
+//! Receivers that are far away: they answer after a set delay, by http or TLS. Due deliveries go out as fast as the
 //! usual settings allow, beside bare threads that send the same to the same receivers.
 
 use std::{

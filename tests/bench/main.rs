@@ -33,7 +33,7 @@ mod wire;
 
 use std::{env, process::exit};
 
-/// A benchmark's name, what it measures, and how it is run: in its usual length or, with `--long`, in full.
+/// A benchmark's name, its measure, and its run: in its usual length or, with `--long`, in full.
 type Benchmark = (&'static str, &'static str, fn(long: bool));
 
 const BENCHMARKS: &[Benchmark] = &[

@@ -1,5 +1,5 @@
-//! The fields of each event's `data`, as the vendor's event reference lists them: one table for all that describes or
-//! checks payloads.
+//! The fields of each event's `data`, as the vendor's event reference lists them: one table for the schemas
+//! and the checks of payloads.
 
 /// The kind of a field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use poem_openapi::{
 
 use crate::error::Result;
 
-/// What is read from a header.
+/// A value that is read from a header.
 pub(crate) struct HeaderOf<T>(pub(crate) T);
 
 /// Reads a header, which may be missing.

@@ -24,7 +24,7 @@ use crate::error::Error;
 /// The shape of an error at a door.
 pub(crate) trait Shape: Send + Sync + 'static {
     type Body: Type;
-    /// Whether the body has the code of the error. Otherwise its meaning is all that can be said.
+    /// Whether the body has the code of the error. If not, the document can only say its meaning.
     const HAS_CODES: bool;
 }
 

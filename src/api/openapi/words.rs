@@ -1,4 +1,4 @@
-//! Texts that are words of a list. The document shows the list as an enumeration of its own; what is read is any text,
+//! Texts that are words of a list. The document shows the list as an enumeration of its own; any text is read,
 //! because its handler has a better sentence for a word that is not in the list.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};

@@ -1,4 +1,4 @@
-//! Recoveries: an account lets a webhook have again what it has missed, and sees what became of it.
+//! Recoveries: an account replays the deliveries that a webhook has missed, and sees their outcome.
 
 use serde_json::{Value, json};
 

@@ -42,7 +42,7 @@ fn refuse_among_others(world: &World, receiver: &Receiver, coop: &Client, status
     refused.as_str().expect("an id").to_owned()
 }
 
-/// What the operator's list says of the newest alert about a suspension.
+/// The newest alert about a suspension in the operator's list.
 fn alerted(world: &World) -> Value {
     let alerts = world.operator().get("/operator/alerts").expect(200)["alerts"].clone();
     let found = alerts.as_array().expect("a list").iter().find(|alert| alert["kind"] == "SUSPENDED").cloned();

@@ -13,7 +13,7 @@ use crate::support::{
 
 const HEADER: &str = "x-ngoma-warnings";
 
-/// Data that differs from the catalogue in every way, and what is said of it.
+/// Data that differs from the catalogue in every way, and the warnings about it.
 const UNFIT: &str = r#"{"token_id":4821.5,"farmer_id":7,"weight_kg":"hidden","grade":["hidden"],"dds_eligible":null,"delivered_at":"hidden","moisture_pct":{},"hidden":1,"batch_id":"B","cooperative_id":"C","collateral_value_usdc":1,"max_loan_usdc":true}"#;
 const SAID: [&str; 9] = [
     "data.token_id: expected an integer, got a fraction",

@@ -96,7 +96,7 @@ fn the_exact_request_is_shown_to_whoever_may_see_the_webhook_and_to_nobody_else(
     assert!(!seen.to_string().contains(&signature), "the API masks it: {seen}");
 }
 
-/// What the page says of the signatures, and the headers.
+/// The signatures and the headers on the page.
 fn said(browser: &Browser, path: &str) -> (String, BTreeMap<String, String>) {
     let page = browser.get(path).text;
     let hint = page.split_once(">The exact request</h2>").expect("the request").1;

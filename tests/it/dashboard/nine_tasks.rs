@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// The value by which the first task finds its delivery.
 const BATCH: &str = "BATCH-2026-004821";
 
-/// A world after a night. What is said of its times is in Kampala's, three hours ahead of UTC.
+/// A world after a night. Its times are Kampala's, three hours ahead of UTC.
 struct Morning {
     world: World,
     /// Took everything, yesterday between 14 and 15.

@@ -1,4 +1,4 @@
-//! The page of a webhook: what a person needs first stands on top, and what is alike is one line.
+//! The page of a webhook: the next step stands on top, and deliveries that are alike are one line.
 
 use serde_json::json;
 

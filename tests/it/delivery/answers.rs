@@ -14,7 +14,7 @@ use crate::support::{
     world::World,
 };
 
-/// What a receiver does around its answer.
+/// The behaviour of a receiver around its answer.
 #[derive(Clone, Copy)]
 enum End {
     /// Reads the request, answers, closes.

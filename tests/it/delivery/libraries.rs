@@ -52,7 +52,7 @@ fn register(client: &Client, url: &str, secret: &str) -> String {
     client.post("/webhooks", body).expect(201)["webhook_id"].as_str().expect("an id").to_owned()
 }
 
-/// Publishes an event to a webhook with each secret, and gives what came of each.
+/// Publishes an event to a webhook with each secret, and returns the verdict on each.
 fn delivered(world: &World, secrets: &[&str]) -> Vec<Post> {
     // The libraries refuse old timestamps.
     world.clock.set(SystemClock.now());

@@ -101,7 +101,7 @@ fn a_resume_sends_what_failed_in_its_former_place_then_what_was_held_one_after_t
     publish(&coop, 1..=3);
     world.settle();
     assert_eq!((arrived(&receiver), coop.status(&webhook)), (vec![1], "SUSPENDED".to_owned()));
-    // It fails once more: what was held goes on waiting.
+    // It fails once more: the held deliveries go on waiting.
     receiver.next([Reply::status(200), Reply::status(500)]);
     resume(&coop, &path);
     world.settle();

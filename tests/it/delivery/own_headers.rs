@@ -89,7 +89,7 @@ fn headers_and_metadata_are_replaced_and_removed_and_change_the_version() {
     assert_eq!((post.header("authorization"), post.header("x-tenant")), ("Bearer another-key-9876", ""));
     let second = coop.get(&path).header("etag").to_owned();
     assert_ne!(first, second);
-    // What was shown may be sent back: a mask keeps its value.
+    // A shown webhook may be sent back: a mask keeps its value.
     coop.patch(&path, json!({ "headers": { "authorization": "***", "X-Tenant": "gulu" } })).expect(200);
     let post = sent();
     assert_eq!((post.header("authorization"), post.header("x-tenant")), ("Bearer another-key-9876", "gulu"));

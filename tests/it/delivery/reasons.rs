@@ -126,7 +126,7 @@ fn the_headers_of_a_failure_are_kept_in_part_and_without_secrets() {
     let record = isolation.attempt("fails at length", &raw.url(), json!({}));
     let length = record.headers.as_str().expect("headers").len();
     assert!((4093..=4096).contains(&length), "{length}");
-    // What counts as stored by the account is what is there.
+    // The account's count of stored bytes equals the bytes that are stored.
     let counted: u64 = query(&isolation.world, &format!("SELECT stored_bytes FROM account WHERE id = '{COOP}'"));
     let stored: u64 = query(
         &isolation.world,

@@ -81,7 +81,7 @@ impl Recipe {
         running
     }
 
-    /// Sends it a POST that is signed with this secret so many seconds from now, and gives the status of its answer.
+    /// Sends it a POST that is signed with this secret, `seconds` from now, and returns the status of the answer.
     fn post(&self, secret: &str, seconds: i64, body: &str) -> u16 {
         let at = Timestamp::from_millis(SystemClock.now().millis() + seconds * 1000);
         let signature = SigningSecret::from_stored(secret.to_owned()).sign_standard("evt_1", at, body.as_bytes());
@@ -140,7 +140,7 @@ fn keeps_its_promises(language: &str) {
     world.settle();
     assert_eq!(newest(&coop, &webhook), delivered());
 
-    // What is not signed with its secret, or not now, is refused, as the server sees too.
+    // A request that is signed with another secret or at another time is refused, as the server sees too.
     for (secret, seconds) in [("another", 0), (&*secret, -310), (&*secret, 310)] {
         assert_eq!(recipe.post(secret, seconds, "refused"), 401, "{seconds} s from now");
     }

@@ -122,7 +122,7 @@ fn the_dashboard_can_leave_the_vendor_s_header_with_the_former_secret() {
     assert!(signed.by(FORMER, &signed.next()).0);
 }
 
-/// What the page of the newest delivery says about its signatures.
+/// The signatures on the page of the newest delivery.
 fn page(signed: &Signed) -> String {
     let webhook = signed.webhook.trim_start_matches("/webhooks/");
     let delivery = text(&signed.coop.deliveries(webhook)[0]["delivery_id"]);

@@ -1,6 +1,7 @@
 //! Data on disk stays: kills, full disks, damage, backups, restores, upgrades. Old rows go.
 
 mod backup;
+mod backup_care;
 mod check;
 mod crash;
 mod damage;
@@ -19,6 +20,7 @@ mod retention;
 mod retention_notices;
 mod room;
 mod schema;
+mod shared_folder;
 mod syncs;
 mod taken_away;
 mod upgrade;

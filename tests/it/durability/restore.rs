@@ -1,4 +1,4 @@
-//! `ngoma restore`: a backup takes the place of the database, whoever made it, and no crash leaves half of it.
+//! `ngoma restore`: a backup of any origin takes the place of the database, and no crash leaves half of it.
 
 use std::{
     fs,

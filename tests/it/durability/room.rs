@@ -9,6 +9,7 @@ use crate::support::{
     browser::operator,
     client::Client,
     database::{largest_transaction, query},
+    metrics::metric,
     program::{finish, ngoma},
     receiver::{Receiver, Reply},
     site::{SECRET, Site},
@@ -51,6 +52,12 @@ fn used(world: &World) -> u64 {
 /// How many deliveries are in this state.
 fn count(world: &World, state: &str) -> usize {
     query(world, &format!("SELECT count(*) FROM delivery WHERE state = '{state}'"))
+}
+
+/// How many alerts say that nothing more may go, and how many of them still hold.
+fn told_of_full(world: &World) -> (usize, usize) {
+    let full = "SELECT count(*) FROM alert WHERE about = 'server.room_full'";
+    (query(world, full), query(world, &format!("{full} AND cleared_at IS NULL")))
 }
 
 /// Whether the account still sees this event.
@@ -97,11 +104,15 @@ fn when_the_limit_is_reached_the_oldest_delivered_go_and_what_is_owed_stays() {
     assert!(largest < PAGES, "the largest transaction wrote {largest} pages");
     let page = operator(&world).get("/ui/system").text;
     let told: usize = query(&world, "SELECT count(*) FROM alert WHERE about = 'server.room_reached'");
-    assert_eq!(told, 1, "the operator is told, once");
+    assert_eq!((told, told_of_full(&world)), (1, (0, 0)), "the operator is told, once, and no more than is so");
     assert!(page.contains("of 4.0 MB are in use") && page.contains("the oldest delivered go sooner"), "{page}");
     let health = world.stranger().get("/health/ready").expect(200);
     assert_eq!(health["warnings"], json!([]));
-    // What was freed is used again: the file does not grow.
+    assert_eq!(metric(&world, "ngoma_database_limit_bytes"), Some(LIMIT as f64));
+    let early = gone.iter().filter(|gone| **gone).count();
+    let removed = metric(&world, "ngoma_removed_early_total").expect("a count");
+    assert!(removed as usize > early, "{removed} deliveries and events, of them {early} events");
+    // The freed space is used again: the file does not grow.
     let length = || std::fs::metadata(world.database()).expect("the file").len();
     let before = length();
     publish(&coop, "batch.exported", 30);
@@ -144,6 +155,35 @@ fn what_has_an_idempotency_key_stays_for_a_day_and_where_nothing_may_go_it_is_sa
     assert!(rows("event") < 300 && used(&world) < 1_000_000, "{} events, {} bytes", rows("event"), used(&world));
     let health = world.stranger().get("/health/ready").expect(200);
     assert_eq!(health["parts"]["disk"]["status"], "ok", "{health}");
+}
+
+#[test]
+fn where_all_that_is_left_is_held_the_operator_hears_that_nothing_may_go_each_day_until_there_is_room() {
+    let mut world = world(1_000_000);
+    let (coop, receiver) = (world.coop(), Receiver::new());
+    let webhook = coop.webhook(&receiver.url(), &["*"], SECRET);
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
+    publish(&coop, "batch.exported", 300);
+    world.settle();
+    assert_eq!(count(&world, "held"), 300);
+    age(&world, "10s");
+    let said = "SELECT group_concat(about || ': ' || said) FROM alert WHERE kind = 'operator'";
+    let said: String = query(&world, said);
+    assert!(said.starts_with("server.room_full: ") && said.contains("othing more may go"), "{said}");
+    assert_eq!((told_of_full(&world), count(&world, "held")), ((1, 1), 300), "{said}");
+    // Not again at every look, and not by a start; but each day.
+    age(&world, "1h");
+    world.restart();
+    pass(&world);
+    assert_eq!(told_of_full(&world).0, 1);
+    age(&world, "24h");
+    assert_eq!(told_of_full(&world).0, 2);
+    let coop = world.coop();
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE" })).expect(200);
+    world.settle();
+    age(&world, "1h");
+    age(&world, "10s");
+    assert_eq!(told_of_full(&world), (2, 0), "they were delivered, and could go");
 }
 
 #[test]

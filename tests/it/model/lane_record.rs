@@ -1,4 +1,4 @@
-//! The count of one endpoint beside its lane: how it has behaved, what it holds, and how much it may hold.
+//! The count of one endpoint beside its lane: its behaviour, its claims, and its limit.
 
 use std::{collections::BTreeMap, time::Duration};
 

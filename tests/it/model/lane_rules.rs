@@ -25,7 +25,7 @@ pub struct LaneRules {
 }
 
 impl LaneRules {
-    /// The engine starts, and knows nothing of what was.
+    /// The engine starts with no memory.
     pub fn start(&mut self) {
         (self.unwritten, self.begun) = (0, 0);
         self.lanes.iter_mut().for_each(|lane| *lane = LaneRecord::new(lane.owner));

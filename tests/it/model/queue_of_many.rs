@@ -62,7 +62,7 @@ struct Running {
     under_way: Vec<Claim>,
 }
 
-/// What the receivers saw.
+/// The deliveries that the receivers got.
 #[derive(Default)]
 pub struct Seen {
     /// Attempts that began while another one to the same webhook was under way.

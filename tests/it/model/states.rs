@@ -7,7 +7,7 @@ use crate::model::steps::{HOUR, Reaction, STEP};
 /// Most attempts at the same time, and most of one endpoint.
 pub const IN_FLIGHT: usize = 6;
 pub const PER_ENDPOINT: usize = 3;
-/// An answer that takes longer is slow. No history lasts so long.
+/// An answer that takes longer is slow. Every history is shorter.
 pub const SLOW_AFTER: Duration = Duration::from_secs(60);
 /// The waits of the two pages, in milliseconds: ASG's three attempts, AsiliChain's five.
 pub const WAITS: [&[i64]; 2] = [&[1_000, 4_000], &[30_000, 300_000, 1_800_000, 7_200_000]];

@@ -172,7 +172,7 @@ impl Threads {
             Reaction::Asks(1..) | Reaction::Limits(1..) => AttemptResult::Busy,
             Reaction::Fails | Reaction::Asks(0) | Reaction::Limits(0) => AttemptResult::Failed,
         };
-        // Only a success may be slow: a failure that lasts so long is a time-out.
+        // Only a success may be slow: a slow failure would be a time-out.
         let took = if matches!(reaction, Reaction::Takes) { took } else { 1 };
         if let Some(next) = land(claim, Some((reaction, took)), result, &self.in_flight, &self.attempts) {
             begin(next, &self.in_flight, &self.attempts);

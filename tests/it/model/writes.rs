@@ -119,8 +119,8 @@ impl Machine {
         self.running().threads.put_back(seen);
     }
 
-    /// The disk is full, and the whole commit is undone: the engine keeps what it has to write, and wants the same
-    /// again.
+    /// The disk is full, and the whole commit is undone: the engine keeps its results, and writes them in
+    /// the next turn.
     fn fail_turn(&mut self) -> Round {
         self.write(|tx| store::limit_pages(tx, 1)).expect("it is set");
         let (_, round, filling) = self.in_one_commit(None, Some(publishing(0, HUGE_BODY)));

@@ -1,4 +1,4 @@
-//! The channels of alerts by POST: the shape that each service takes, what they answer, and how a channel is tried.
+//! The channels of alerts by POST: the shape that each service takes, its answers, and the test of a channel.
 
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ fn world_of(channels: Vec<AlertChannel>) -> World {
     })
 }
 
-/// What a channel of this kind gets about this.
+/// The message of a channel of this kind about this.
 fn posted(said: &'static str, make: impl FnOnce(&str) -> AlertChannel) -> Post {
     let receiver = Receiver::new();
     let world = world_of(vec![make(&receiver.url())]);
@@ -268,7 +268,7 @@ fn a_channel_that_cannot_be_used_is_refused_with_its_place_and_without_its_secre
             "have the name 'text'",
         ),
         (r#"[{kind="pigeon", url="http://127.0.0.1:1"}]"#, "pigeon"),
-        (r#"[{kind="text", url=707077}]"#, "alerts.channel.0.url"),
+        (r#"[{kind="text", url=707077}]"#, "alerts.channel 1.url"),
         (r#"[{url="http://127.0.0.1:1"}]"#, "kind"),
     ] {
         let (code, out, said) = alerts_test(channels, &[]);

@@ -34,8 +34,8 @@ fn every_part_says_that_it_is_well() {
     let world = World::new();
     let readiness = ready(&world, 200);
     assert_eq!((&readiness["status"], &readiness["warnings"]), (&json!("ok"), &json!([])));
-    assert_eq!(readiness["parts"].as_object().map(serde_json::Map::len), Some(6));
-    for name in ["database", "engine", "disk", "clock", "key_file", "backup"] {
+    assert_eq!(readiness["parts"].as_object().map(serde_json::Map::len), Some(7));
+    for name in ["database", "engine", "disk", "clock", "key_file", "backup", "certificate"] {
         let (status, message) = part(&readiness, name);
         assert!(status == "ok" && message.len() > 10, "{name}: {readiness}");
     }

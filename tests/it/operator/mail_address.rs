@@ -89,5 +89,5 @@ fn a_test_mail_says_that_mail_works_or_why_not() {
     let nobody = refusal(&world, &["test-mail", "NOBODY"]);
     assert!(nobody.contains("no account NOBODY"), "{nobody}");
     fs::write(world.folder().join("config.toml"), "").expect("a config");
-    assert!(refusal(&world, &["test-mail", COOP]).contains("alerts.smtp_url is empty"));
+    assert!(refusal(&world, &["test-mail", COOP]).contains("set alerts.smtp_url"));
 }

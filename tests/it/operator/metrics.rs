@@ -300,7 +300,8 @@ fn the_guide_lists_every_figure_and_no_other() {
     let words: Vec<&str> = monitoring.split(is_other).collect();
     let backups = world.database().with_file_name("backups");
     fs::create_dir(&backups).expect("a folder");
-    fs::write(backups.join("2026-04-20T11-55-00Z.db"), "a backup").expect("written");
+    let backup = backups.join("2026-04-20T11-55-00Z.db");
+    world.db().back_up(&world.config.storage, &backup, drop).expect("a backup");
     let figures = Figures::of(&operator(&world));
     let mut names = Vec::new();
     for family in &figures.0 {

@@ -212,7 +212,7 @@ fn the_api_sets_the_place_and_the_address_and_shows_the_secret_once() {
     coop.publish("dds.filed", json!({}));
     world.settle();
     place.wait_for(1);
-    // What is left out stays.
+    // A member that is left out stays.
     let set = operator.patch(&path, json!({ "alert_email": "" })).expect(200);
     assert_eq!((&set["alert_email"], &set["alerts_url"]), (&Value::Null, &seen["alerts_url"]));
     assert!(set.get("alerts_secret").is_none());

@@ -259,7 +259,7 @@ fn alerts_of_all_accounts_are_listed_with_where_each_way_stands() {
     assert!(deliveries.iter().any(|one| one["delivery_id"] == alert["delivery_id"]), "{alert}");
     assert_eq!(alert["ways"][0]["channel"], "log");
     assert_eq!(operator.get("/operator/alerts?cursor=alr_x").code(400), "INVALID_REQUEST");
-    // What is visible to an account's own token, as other pages use it.
+    // The part that an account's own token may see, as other pages use it.
     for (account, sees) in [(COOP, 3), (OTHER_COOP, 0)] {
         let key = if account == COOP { 1 } else { 2 };
         let visible = Visible { profile: Some("asilichain".into()), account: Some(key) };

@@ -24,7 +24,7 @@ struct File {
     imports: Vec<Import>,
     /// The paths in its code, imports left out.
     paths: Vec<Vec<String>>,
-    /// The words of its code that may name what it imports.
+    /// The words of its code that may name an import.
     words: BTreeSet<String>,
 }
 

@@ -205,7 +205,7 @@ fn dev_makes_demo_accounts_and_an_operator_s_token_and_revokes_the_tokens_of_the
             tokens.iter().map(|token| Client::at(&address, token).get("/webhooks").status).collect();
         assert_eq!(statuses.last(), Some(&200));
         assert!(statuses.len() == 1 || statuses[0] == 401, "the last start's token is revoked");
-        // What the README's pictures show: every account.
+        // As in the README's pictures: every account.
         operators.push(word_after(&server.line_with("operator"), "token").to_owned());
         let statuses: Vec<u16> =
             operators.iter().map(|token| Client::at(&address, token).get("/operator/overview").status).collect();

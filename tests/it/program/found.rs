@@ -1,4 +1,4 @@
-//! What a command looks for, and what it says when that is not there.
+//! The files that a command looks for, and its message when one is missing.
 
 use std::{
     fs,

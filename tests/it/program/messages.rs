@@ -1,4 +1,4 @@
-//! What is said when a command cannot do what it was asked: which thing, where, and what to do.
+//! The messages of commands that fail: which thing, where, and what to do.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use crate::support::{
     receiver::Receiver,
 };
 
-/// What a command says, which must fail with this code.
+/// The message of a command that must fail with this code.
 #[track_caller]
 fn said(folder: &Path, arguments: &[&str], variables: &[(&str, &str)], code: i32) -> String {
     let mut command = ngoma(folder, arguments);
@@ -84,6 +84,44 @@ fn a_settings_file_that_cannot_be_read_is_named_with_what_to_do() {
     let (code, _, closed) = finish(&mut check);
     assert_eq!(code, 1, "{closed}");
     holds(&closed, &["closed.toml cannot be read: Permission denied", "sudo", "--config"]);
+}
+
+#[test]
+fn a_setting_that_cannot_be_used_is_named_with_its_value_and_the_expected_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (settings, parts) in [
+        ("[server]\nlisten = 8080", &["server.listen = 8080", "an address and a port"][..]),
+        ("[limits]\nconnections = \"many\"", &["limits.connections = \"many\"", "a whole number"]),
+        ("[delivery]\ntimeout = \"10\"", &["delivery.timeout = \"10\"", "a time with its unit"]),
+        ("[delivery]\ntimeout = \"10m\"", &["delivery.timeout = \"10m\" in config.toml: expected 100ms to 60s"]),
+        ("[egress]\nallow = \"10.20.0.1/32\"", &["egress.allow = \"10.20.0.1/32\"", "a list in square brackets"]),
+        ("[egress]\npublic = \"no\"", &["egress.public = \"no\"", "true or false"]),
+        ("[log]\nformat = \"xml\"", &["log.format = \"xml\"", "expected text or json"]),
+        ("[log]\nlevel = \"loud\"", &["log.level = \"loud\" in config.toml: expected error, warn"]),
+        ("[retention]\ndelivered = \"100d\"", &["retention.undelivered = \"90d\", its default: expected"]),
+        ("[[alerts.channel]]\nkind = \"slak\"", &["alerts.channel 1.kind = \"slak\"", "standard or slack"]),
+        ("[alerts]\nsmtp_url = \"mail.example\"", &["alerts.smtp_url", "expected smtps://USER:PASSWORD@"]),
+    ] {
+        fs::write(folder.path().join("config.toml"), settings).expect("written");
+        let wrong = said(folder.path(), &["check"], &[], 1);
+        holds(&wrong, parts);
+        for word in ["usize", "invalid type", "variant", "TOML source", "`", "sequence"] {
+            assert!(!wrong.contains(word), "'{word}' is in: {wrong}");
+        }
+    }
+}
+
+#[test]
+fn a_backup_that_cannot_be_made_or_restored_says_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    make(folder.path());
+    holds(&said(folder.path(), &["backup", "nowhere/copy.db"], &[], 1), &["nowhere is no folder: make it first"]);
+    holds(&said(folder.path(), &["restore", "copy.db"], &[], 1), &["copy.db is not there: name a backup"]);
+    holds(&said(folder.path(), &["restore", "."], &[], 1), &["is a folder, not a file: name another file"]);
+    let key = folder.path().join("ngoma.key");
+    fs::rename(&key, folder.path().join("away.key")).expect("moved");
+    let missing = said(folder.path(), &["backup", "copy.db"], &[], 1);
+    holds(&missing, &["ngoma.key cannot be read: No such file", "put the key file of this database back first"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the Debian package is made of.
+//! The parts of the Debian package.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 

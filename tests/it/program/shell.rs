@@ -44,6 +44,19 @@ fn every_help_teaches_by_an_example() {
     }
 }
 
+#[test]
+fn a_help_lists_the_options_of_the_command_before_those_of_every_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, help, _) = run(folder.path(), &["recover", "--help"]);
+    let (own, common) = help.split_once("\nOptions of every command:\n").expect("two lists");
+    for option in ["--account", "--until", "--yes"] {
+        assert!(own.contains(option) && !common.contains(&format!("      {option}")), "{option}: {help}");
+    }
+    for option in ["--config", "--quiet", "--no-color"] {
+        assert!(common.contains(option) && !own.contains(option), "{option}: {help}");
+    }
+}
+
 /// What bash says of a script that it has read, the completions first.
 fn bash(script: &str, then: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");

@@ -9,7 +9,7 @@ use crate::support::{
     world::{COOP, CUSTOMER},
 };
 
-/// What a command prints and says, which must end with this code.
+/// The output and the message of a command that must end with this code.
 #[track_caller]
 fn out(site: &Site, arguments: &[&str], code: i32) -> String {
     let (ended, out, err) = finish(&mut site.command_of(arguments));

@@ -99,7 +99,7 @@ fn the_own_settings_of_a_webhook_are_changed_by_the_rules_of_the_api_and_values_
     let seen = coop.get(&format!("/webhooks/{id}")).expect(200);
     assert_eq!((&seen["rate_limit"], &seen["metadata"]["b"]), (&json!(5.0), &json!("x=y")));
 
-    // What is not named stays, of headers and texts too; a value may come from a file or from standard input.
+    // Settings, headers and texts that are not named stay; a value may come from a file or from standard input.
     std::fs::write(site.folder().join("key.txt"), "X-Api-Key: from-a-file\n").expect("written");
     set(&["--header", "@key.txt", "--no-header", "x-till", "--metadata", "a=2"]);
     coop.publish("dds.filed", json!({}));

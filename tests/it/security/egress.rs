@@ -48,7 +48,7 @@ const LOOPBACK: [(&str, &str); 21] = [
     ("http://127.0.0.1/#@evil.example/", "a fragment"),
 ];
 
-/// Ways to write it that say plainly what they are.
+/// Ways to write it that every parser reads in the same way.
 const PLAIN: [&str; 4] =
     ["http://127.0.0.1/", "HTTP://127.0.0.1:80/", "http://127.0.0.1", "http://[::ffff:127.0.0.1]:80?a=%2f"];
 

@@ -11,7 +11,7 @@ use crate::support::{
 
 const DAY: u64 = 86_400;
 
-/// A new token of this account that expires after so many seconds: its id, and a client with it.
+/// A new token of this account that expires after these seconds: its id, and a client with it.
 fn token(world: &World, account: &str, seconds: u64) -> (String, Client, String) {
     let body = json!({ "account_id": account, "scopes": ["webhooks", "events"], "label": "export desk", "expires_in": seconds });
     let made = world.operator().post("/operator/tokens", body).expect(201);

@@ -15,6 +15,7 @@ mod limits;
 mod masking;
 mod own_tls;
 mod own_tls_connections;
+mod own_tls_watched;
 mod parsers;
 mod proxies;
 mod refusals;

@@ -29,9 +29,9 @@ use crate::support::{
 };
 
 /// Pebble looks this often for the answer to one challenge.
-const LOOKS: usize = 3;
-const CLIENT: &str = "127.0.0.1";
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const LOOKS: usize = 3;
+pub(super) const CLIENT: &str = "127.0.0.1";
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// A connection by TLS to this port, whose server has a certificate for `localhost` of these authorities.
 pub(super) fn shake(stream: TcpStream, roots: &Path) -> Result<StreamOwned<ClientConnection, TcpStream>, String> {
@@ -50,15 +50,15 @@ pub(super) fn shake(stream: TcpStream, roots: &Path) -> Result<StreamOwned<Clien
 }
 
 /// The certificate that the server of this port shows; `None` if no connection comes about.
-fn shown(port: u16, roots: &Path) -> Option<Vec<u8>> {
+pub(super) fn shown(port: u16, roots: &Path) -> Option<Vec<u8>> {
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     let stream = shake(stream, roots).ok()?;
     Some(stream.conn.peer_certificates()?.first()?.to_vec())
 }
 
-/// What comes in the end of asking again and again.
+/// The answer that comes after repeated requests.
 #[track_caller]
-fn in_the_end<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+pub(super) fn in_the_end<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = ask() {
@@ -158,7 +158,7 @@ fn world(pebble: &Pebble, port: u16) -> World {
 }
 
 /// This many days from now: the authority knows no other clock than the machine's.
-fn in_days(days: u32) -> Timestamp {
+pub(super) fn in_days(days: u32) -> Timestamp {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     Timestamp::from_millis(i64::try_from((now + DAY * days).as_millis()).expect("a date"))
 }
@@ -237,7 +237,7 @@ fn after_a_refused_order_the_next_one_waits() {
 }
 
 /// Passes bytes on between a connection and this port.
-fn lead_on(from: TcpStream, port: u16) {
+pub(super) fn lead_on(from: TcpStream, port: u16) {
     let to = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
     let both = [(from.try_clone(), to.try_clone()), (to.try_clone(), from.try_clone())];
     for (from, to) in both {

@@ -27,7 +27,7 @@ fn world(own: &Own, change: impl FnOnce(&mut Wish)) -> World {
     })
 }
 
-/// Reads until the server has closed it, and gives what came.
+/// Reads until the server has closed it, and returns the bytes.
 fn rest(stream: &mut impl Read) -> Vec<u8> {
     let mut read = Vec::new();
     match stream.read_to_end(&mut read) {

@@ -177,7 +177,7 @@ fn spellings_v6(address: Ipv6Addr) -> Vec<String> {
     vec![format!("[{address}]"), format!("[{}]", full.join(":")), format!("[{}:{a}.{b}.{c}.{d}]", full[..6].join(":"))]
 }
 
-/// The spellings of an address that say plainly what it is.
+/// The spellings of an address that every parser reads in the same way.
 fn plain_spellings(address: Ipv4Addr) -> Vec<String> {
     let number = u32::from(address);
     vec![

@@ -22,7 +22,7 @@ const LARGE: usize = 6_000_000;
 /// More than is thrown away after an answer.
 const THROWN_AWAY: usize = 16 << 20;
 
-/// What a client in another language saw of a request.
+/// The end of a request, as a client in another language saw it.
 #[derive(Debug, Deserialize)]
 struct Seen {
     status: Option<u16>,

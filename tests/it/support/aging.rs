@@ -17,3 +17,15 @@ pub fn age(world: &World, by: &str) {
     world.advance(by);
     pass(world);
 }
+
+/// Moves the clock on by minutes, until this is so: the server looks after itself once a minute.
+#[track_caller]
+pub fn until(world: &World, is_so: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if is_so() {
+            return;
+        }
+        world.advance("1m");
+    }
+    panic!("the server does not look after itself");
+}

@@ -9,7 +9,7 @@ use crate::support::other_programs::{modules, node_at};
 /// Where pictures of every page go, for people who want to look at them: not committed.
 const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/pictures");
 
-/// Runs a program of tests/browser against a server; it must end well. Gives what it printed.
+/// Runs a program of tests/browser against a server; it must end well. Returns its output.
 #[track_caller]
 pub fn play(story: &str, address: &str, token: &str, facts: Option<&Value>) -> String {
     let mut command: Command = node_at(&format!("browser/{story}"));

@@ -145,7 +145,7 @@ impl Shared {
     }
 }
 
-/// Numbers that look random and are the same for the same seed (SplitMix64).
+/// Numbers that look random and follow from the seed (SplitMix64).
 pub struct Random(pub u64);
 
 impl Random {

@@ -138,9 +138,8 @@ pub fn hold_readers(db: &Db) -> (Vec<mpsc::Sender<()>>, Vec<JoinHandle<()>>) {
     held
 }
 
-/// Has a request begin, loses what it was let in with before it can read, write, or have its whole body, and lets it go
-/// on.
-/// Gives the status and the text of its answer.
+/// Has a request begin, takes its right away before it can read, write, or have its whole body, and lets it go on.
+/// Returns the status and the text of its answer.
 pub fn answer(world: &World, request: &HeldRequest, loss: &Loss) -> (u16, String) {
     let lock = open(world);
     lock.execute_batch("BEGIN IMMEDIATE").expect("the lock");

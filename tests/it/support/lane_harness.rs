@@ -116,7 +116,7 @@ impl LaneHarness {
         self.lanes.due(endpoint, self.now);
     }
 
-    /// A turn: claims what the lanes want. Gives the count by endpoint.
+    /// A turn: claims as many as the lanes want. Returns the count by endpoint.
     pub fn turn(&mut self) -> BTreeMap<EndpointKey, usize> {
         let wanted = self.lanes.wanted(self.now);
         let mut served = BTreeMap::new();

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::program::{Running, finish};
 
-/// What a fresh root has beside Debian's smallest: systemd, and what a person uses to look around.
+/// The packages of a fresh root beside Debian's smallest: systemd, and tools to look around.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,curl";
 
 pub struct Machine {

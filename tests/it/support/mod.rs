@@ -16,6 +16,7 @@ pub mod leaks;
 pub mod machine;
 pub mod mailbox;
 pub mod measured_server;
+pub mod metrics;
 pub mod operations;
 pub mod other_programs;
 pub mod payloads;

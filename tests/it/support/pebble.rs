@@ -6,10 +6,12 @@ use std::{
     process::Command,
 };
 
+use ngoma::domain::timestamp::Timestamp;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use time::OffsetDateTime;
 
 use crate::support::{
     curl::{Curl, free_port},
@@ -44,8 +46,19 @@ impl Own {
 
     /// Writes a new certificate for `localhost` and 127.0.0.1, and its key, to files of this name.
     pub fn certificate(&self, name: &str) -> (PathBuf, PathBuf) {
+        self.write(name, |_| {})
+    }
+
+    /// Writes one that holds from the first of these moments to the second.
+    pub fn certificate_of(&self, name: &str, from: Timestamp, until: Timestamp) -> (PathBuf, PathBuf) {
+        let date = |at: Timestamp| OffsetDateTime::from_unix_timestamp(at.unix_seconds()).expect("a date");
+        self.write(name, |params| (params.not_before, params.not_after) = (date(from), date(until)))
+    }
+
+    fn write(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+        change(&mut params);
         let chain = params.signed_by(&key, &self.authority).expect("a certificate");
         let [at_chain, at_key] = ["pem", "key"].map(|kind| self.folder.join(format!("{name}.{kind}")));
         fs::write(&at_chain, chain.pem()).expect("written");
@@ -59,6 +72,7 @@ pub struct Pebble {
     running: Option<Running>,
     folder: TempDir,
     ports: [u16; 2],
+    config: Value,
     /// The file of the authority that signed the directory's own certificate.
     pub trust: PathBuf,
 }
@@ -75,12 +89,17 @@ impl Pebble {
             "listenAddress": address(ports[0]), "managementListenAddress": address(ports[1]),
             "certificate": certificate, "privateKey": key, "httpPort": 1, "tlsPort": looks_at,
             "ocspResponderURL": "", "externalAccountBindingRequired": false,
-            "certificateValidityPeriod": LIFE * 86_400,
         }});
-        fs::write(folder.path().join("config.json"), config.to_string()).expect("written");
-        let mut pebble = Self { running: None, trust: own.authority(), folder, ports };
-        pebble.start();
+        let mut pebble = Self { running: None, trust: own.authority(), folder, ports, config };
+        pebble.forget_and_give(LIFE);
         pebble
+    }
+
+    /// Ends it, and starts it again as [`Pebble::forget`], with certificates of this many days.
+    pub fn forget_and_give(&mut self, days: u32) {
+        self.config["pebble"]["certificateValidityPeriod"] = json!(days * 86_400);
+        fs::write(self.folder.path().join("config.json"), self.config.to_string()).expect("written");
+        self.forget();
     }
 
     fn start(&mut self) {

@@ -16,8 +16,7 @@ use crate::support::{
     receiver::{PATIENCE, lock},
 };
 
-/// Everything, of the libraries too whose words the program leaves out by itself: what it writes is searched for
-/// secrets.
+/// Every line, also of the libraries whose lines the program leaves out by itself: the log is searched for secrets.
 const TRACE: &str = "trace,poem=trace,rusqlite_migration=trace,ureq=trace,ureq_proto=trace,hyper=trace";
 
 /// A command line of the built program that works in this folder, with nothing of our environment. It logs at trace
@@ -197,7 +196,7 @@ impl Running {
         self.child.wait().expect("it ends")
     }
 
-    /// Ends it, and gives what it wrote to standard error.
+    /// Ends it, and returns its standard error.
     pub fn log(&mut self) -> String {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -166,7 +166,7 @@ impl Server {
         Client::at(&self.base, &self.customer_token)
     }
 
-    /// Ends it at once, as `kill -9` does. Gives what it wrote to standard error.
+    /// Ends it at once, as `kill -9` does. Returns its standard error.
     pub fn kill(mut self) -> String {
         self.running.log()
     }

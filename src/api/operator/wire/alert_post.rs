@@ -101,6 +101,9 @@ enum ServerAlertType {
     /// There is no backup, or the last one is too old.
     #[oai(rename = "server.backup_old")]
     Backup,
+    /// The last backup is made, but event bodies in it are damaged, as in the database.
+    #[oai(rename = "server.backup_damaged")]
+    Damaged,
     /// The server came back after it did not end as it should.
     #[oai(rename = "server.restarted")]
     Crash,
@@ -110,9 +113,18 @@ enum ServerAlertType {
     /// Everybody on the machine may read a file that holds a secret.
     #[oai(rename = "server.file_exposed")]
     Exposed,
-    /// The database has reached its largest size.
+    /// The database has reached its largest size: the oldest delivered deliveries go sooner.
     #[oai(rename = "server.room_reached")]
     Room,
+    /// The database is larger than it may be, and nothing more may go.
+    #[oai(rename = "server.room_full")]
+    Full,
+    /// The server's own certificate ends soon, could not be renewed, or is missing.
+    #[oai(rename = "server.certificate_old")]
+    Certificate,
+    /// After such an alert: the certificate is fresh again.
+    #[oai(rename = "server.certificate_renewed")]
+    CertificateFresh,
     /// A test that somebody asked for: nothing is wrong.
     #[oai(rename = "server.test")]
     Test,

@@ -1,0 +1,118 @@
+//! Files in the folder for backups that are not this server's: another server's backups, and what is no backup at all.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use rusqlite::Connection;
+
+use super::own_backups::{DAY, after, backups, health, names, tried};
+use crate::support::{
+    browser::operator,
+    database::query,
+    metrics::metric,
+    receiver::Receiver,
+    site::SECRET,
+    world::{START, Wish, World},
+};
+
+/// A server whose backups go to this folder from an hour after the start on; it keeps one.
+fn server_from_an_hour_on(folder: &Path) -> World {
+    let mut world = World::new();
+    world.stop();
+    world.config.backup.every = DAY;
+    world.config.backup.keep = 1;
+    world.config.backup.folder = folder.to_owned();
+    world.clock.set(START + Duration::from_secs(3600));
+    world.start();
+    world
+}
+
+#[test]
+fn two_servers_with_one_folder_for_backups_count_and_remove_only_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = World::with(|wish: &mut Wish| {
+        wish.config.backup.every = DAY;
+        wish.config.backup.keep = 1;
+        wish.config.backup.folder = folder.path().to_owned();
+    });
+    tried(&one, START);
+    let other = server_from_an_hour_on(folder.path());
+    tried(&other, other.now());
+    let (of_one, of_other) = ("auto-2026-04-20T11-55-00Z.db", "auto-2026-04-20T12-55-00Z.db");
+    let both = [of_one.to_owned(), format!("{of_one}.key"), of_other.to_owned(), format!("{of_other}.key")];
+    assert_eq!(names(folder.path()), both, "the backup of one server is none of the other");
+    after(&other, "24h");
+    let left = names(folder.path());
+    assert_eq!(left[..2], both[..2], "the other removes its own alone");
+    assert_eq!((left.len(), left[2].as_str()), (4, "auto-2026-04-21T12-55-00Z.db"));
+    // Nobody sees the backups of the other, nor takes them with their keys.
+    let (page, taken) = (operator(&one).get("/ui/system").text, format!("/ui/system/backups/{}", left[2]));
+    assert!(page.contains(of_one) && !page.contains(&left[2]), "{page}");
+    assert_eq!(operator(&one).get(&taken).status, 404);
+    assert_eq!(operator(&one).get(&format!("{taken}/key")).status, 404);
+    fs::remove_file(folder.path().join(of_one)).expect("removed");
+    assert_eq!(metric(&one, "ngoma_backup_age_seconds"), None);
+    assert_eq!(health(&one).1, "there is no backup yet");
+    assert_eq!(metric(&other, "ngoma_backup_age_seconds"), Some(0.0));
+}
+
+#[test]
+fn a_file_that_is_no_backup_of_this_database_counts_for_nothing() {
+    let world = World::new();
+    let folder = backups(&world);
+    fs::create_dir(&folder).expect("a folder");
+    let whole = world.folder().join("whole.db");
+    world.db().back_up(&world.config.storage, &whole, drop).expect("a backup");
+    let bytes = fs::read(&whole).expect("bytes");
+    fs::write(folder.join("thumbs.db"), "").expect("written");
+    fs::write(folder.join("2026-04-20T11-54-00Z.db"), "a backup").expect("written");
+    fs::write(folder.join("auto-2026-04-20T11-53-00Z.db"), &bytes[..8192]).expect("a copy that broke off");
+    fs::write(folder.join("auto-2026-04-20T11-52-00Z.db"), &bytes[..100]).expect("a copy that broke off at once");
+    let photos = Connection::open(folder.join("photos.db")).expect("a file");
+    photos
+        .execute_batch("CREATE TABLE photo (name TEXT); CREATE TABLE audit (key INTEGER)")
+        .expect("another program's");
+    drop(photos);
+    assert_eq!(metric(&world, "ngoma_backup_age_seconds"), None);
+    assert!(operator(&world).get("/ui/system").text.contains("<dt>Last backup</dt><dd>none yet</dd>"));
+    // A copy counts under any name, and as soon as it is whole.
+    let mut copy = File::create(folder.join("thumbs.db")).expect("a file");
+    copy.write_all(&bytes).expect("written");
+    copy.set_modified(UNIX_EPOCH + Duration::from_secs(1_776_600_000)).expect("before now");
+    assert!(metric(&world, "ngoma_backup_age_seconds").is_some());
+    assert!(operator(&world).get("/ui/system").text.contains("<code>thumbs.db</code>"));
+}
+
+#[test]
+fn a_database_of_version_0_1_keeps_its_backups_and_gets_a_mark_for_the_next() {
+    let mut world = World::new();
+    world.coop().webhook(&Receiver::new().url(), &["*"], SECRET);
+    let former = "auto-2026-04-20T11-55-00Z.db";
+    fs::create_dir(backups(&world)).expect("a folder");
+    world.db().back_up(&world.config.storage, &backups(&world).join(former), drop).expect("a backup");
+    world.stop();
+    // Version 0.1 did not note the key of a database.
+    for file in [world.database(), backups(&world).join(former)] {
+        let conn = Connection::open(file).expect("the file");
+        assert_eq!(conn.execute("DELETE FROM audit WHERE action = 'key.made'", []).expect("removed"), 1);
+        conn.close().expect("closed");
+    }
+    world.start();
+    assert_eq!(metric(&world, "ngoma_backup_age_seconds"), Some(0.0), "the former one counts");
+    assert_eq!(query::<usize>(&world, "SELECT count(*) FROM audit WHERE action = 'key.made'"), 1);
+    world.stop();
+    world.config.backup.every = DAY;
+    world.config.backup.keep = 1;
+    world.clock.set(START + Duration::from_secs(3600));
+    world.start();
+    tried(&world, world.now());
+    after(&world, "24h");
+    let left = names(&backups(&world));
+    let copies: Vec<&String> = left.iter().filter(|name| name.ends_with(".db")).collect();
+    let newest = "auto-2026-04-21T12-55-00Z.db";
+    assert_eq!(copies, [former, newest], "nobody can say whose the former one is: it stays");
+}
