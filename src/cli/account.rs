@@ -48,8 +48,7 @@ enum Command {
         /// The API that the account uses: asilichain or asg.
         #[arg(long)]
         profile: String,
-        /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . : after a
-        /// letter or digit.
+        /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . : after a letter or digit.
         #[arg(long)]
         id: String,
         /// The address for its alerts, for instance when a webhook is suspended. Default: none.

@@ -31,8 +31,7 @@ pub(super) struct Args {
     /// The API that the account uses: asilichain or asg.
     #[arg(long, alias = "vendor")]
     profile: Option<String>,
-    /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . : after a
-    /// letter or digit.
+    /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . : after a letter or digit.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// The URL that events are POSTed to.
