@@ -5,7 +5,7 @@ use std::{net::TcpListener, sync::Arc};
 use serde_json::json;
 
 use super::{
-    database::expect_secrets,
+    database::{expect_secrets, expect_seen},
     output::{print_json, show},
     serve,
 };
@@ -41,6 +41,7 @@ pub(super) fn run(args: &Args, config: Result<Config>) -> Result<()> {
             print_json(&json!({ "database": null, "note": "not looked at", "warnings": [], "problems": problems }));
         }
     })?;
+    expect_seen(config, "run this with sudo, or as the user of the server")?;
     let clock = SystemClock.now().checked().map(drop);
     let settings =
         [clock, expect_secrets(config), engine::check(config), serve::filter(config).map(drop), address(config)];

@@ -60,6 +60,7 @@ pub(super) fn expect_secrets(config: &Config) -> Result<()> {
 
 /// Refuses to go on without a database: only 'serve' makes one, so that a command in a wrong folder makes nothing.
 pub(super) fn expect(config: &Config) -> Result<()> {
+    expect_seen(config, "run this with sudo, or as the user of the server")?;
     let path = &config.storage.path;
     let error = match path.metadata() {
         Ok(file) => {
@@ -68,16 +69,29 @@ pub(super) fn expect(config: &Config) -> Result<()> {
         }
         Err(error) => error,
     };
-    let (shown, source) = (path::absolute(path).unwrap_or_else(|_| path.clone()), config.source_of_database());
-    let shown = shown.display();
+    let named = named(config);
     Err(Error::request(match error.kind() {
         ErrorKind::NotFound => format!(
-            "there is no database at {shown} (by {source}): 'ngoma serve' makes it, so start the server first; if it is \
-             elsewhere, name the server's settings by --config FILE or NGOMA_CONFIG, or run this in the server's folder"
+            "there is no database at {named}: 'ngoma serve' makes it, so start the server first; if it is elsewhere, name the server's \
+             settings by --config FILE or NGOMA_CONFIG, or run this in the server's folder"
         ),
-        ErrorKind::PermissionDenied => format!(
-            "the database {shown} (by {source}) cannot be looked at: {error}: run this with sudo, or as the user of the server"
-        ),
-        _ => format!("the database {shown} (by {source}) cannot be looked at: {error}"),
+        _ => format!("the database {named} cannot be looked at: {error}"),
     }))
+}
+
+/// Refuses to go on where this user may not even see whether there is a database, and says what to do instead.
+pub(super) fn expect_seen(config: &Config, instead: &str) -> Result<()> {
+    match config.storage.path.metadata() {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(Error::request(format!("the database {} cannot be looked at: {error}: {instead}", named(config))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where the database is, and which settings say so.
+fn named(config: &Config) -> String {
+    let path = &config.storage.path;
+    let shown = path::absolute(path).unwrap_or_else(|_| path.clone());
+    format!("{} (by {})", shown.display(), config.source_of_database())
 }

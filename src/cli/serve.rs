@@ -11,7 +11,12 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    database::expect_secrets, descriptors, log, manner::is_quiet, start, supervisor, version::VERSION, wrong::wrong,
+    database::{expect_secrets, expect_seen},
+    descriptors, log,
+    manner::is_quiet,
+    start, supervisor,
+    version::VERSION,
+    wrong::wrong,
 };
 use crate::{
     api::profiles,
@@ -47,7 +52,12 @@ pub(super) struct Args {
     listen: Option<SocketAddr>,
 }
 
+/// What a person does who tries Ngoma where it runs as a service, whose data only its own user may see.
+const BESIDE: &str = "to start the service, run 'sudo systemctl start ngoma'; to try Ngoma beside it, run \
+                      'ngoma serve --dev --listen 127.0.0.1:8081' in a folder with a config.toml of its own, which may be empty";
+
 pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
+    expect_seen(&config, BESIDE)?;
     expect_secrets(&config)?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     if args.dev {

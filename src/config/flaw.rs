@@ -27,7 +27,12 @@ pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
         }
         Kind::MissingField(field) if key.starts_with(CHANNEL) => format!("{shown}{source}: {field} is missing"),
         _ if is_secret(&key) => format!("{shown}{source}: expected a text, in double quotes"),
-        kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
+        kind if key.is_empty() => {
+            let said = format!("{source}: {kind}");
+            let twice =
+                if said.contains("duplicate key") { ": it stands in the file twice, so join the two" } else { "" };
+            format!("{}{twice}", said.trim_start_matches(" in ").trim_end())
+        }
         kind => {
             let given = match (equals(figment, &key), kind) {
                 (none, Kind::UnknownVariant(found, _)) if none.is_empty() => format!(" = \"{found}\""),

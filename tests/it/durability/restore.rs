@@ -303,6 +303,20 @@ fn a_restore_of_root_follows_no_link_that_the_servers_user_has_made() {
 }
 
 #[test]
+fn restores_in_the_same_second_keep_what_was_there_in_a_folder_each() {
+    let (site, _) = two_states();
+    let there = [2, 1, 1, 1];
+    for _ in there {
+        done(&site, &["restore", "copy.db"]);
+    }
+    let before = before(site.folder());
+    let kept: Vec<usize> = before.iter().map(|folder| events(&folder.join("ngoma.db"))).collect();
+    assert_eq!(kept, there, "{before:?}");
+    done(&site, &["restore", before[0].join("ngoma.db").to_str().expect("a path")]);
+    assert_eq!(events(&site.database()), 2, "and it leads back");
+}
+
+#[test]
 fn a_key_that_only_root_may_write_is_left_as_it_is_if_it_is_that_of_the_backup_else_what_to_do_is_said() {
     if fs::metadata("/proc/self").expect("Linux says so").uid() != 0 {
         return;

@@ -167,7 +167,7 @@ fn the_package_starts_in_a_clean_debian_is_upgraded_keeps_the_data_when_removed_
     machine.journal_until("listen", "listening on");
     person.sees("BATCH-INSTALLED-AGAIN");
 
-    machine.run("touch /etc/ngoma/secrets");
+    machine.run("touch /etc/ngoma/secrets && install -m 600 /dev/null /etc/ngoma/smtp_url");
     machine.run("systemctl stop listen && apt-get purge --yes ngoma");
     let left =
         machine.run("find /etc /usr /var/lib -iname '*ngoma*' ! -path '/var/lib/dpkg/*' ! -path '/var/lib/apt/*'");

@@ -44,6 +44,14 @@ fn an_address_that_cannot_be_listened_on_is_named_with_the_setting_to_change() {
 }
 
 #[test]
+fn a_section_that_stands_twice_in_the_settings_is_named_with_its_line_and_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let twice = "[server]\nlisten = \"127.0.0.1:8080\"\n[egress]\nallow_http = true\n[server]\npublic_url = \"\"\n";
+    fs::write(folder.path().join("config.toml"), twice).expect("written");
+    holds(&said(folder.path(), &["check"], &[], 1), &["config.toml", "line 5", "server", "twice, so join the two"]);
+}
+
+#[test]
 fn an_address_without_its_port_and_a_block_without_its_length_are_told_how_to_be_written() {
     let folder = tempfile::tempdir().expect("a folder");
     for (given, remedy) in [
