@@ -69,10 +69,12 @@ fn oldest_due(view: &View<'_>) -> Result<Option<Timestamp>> {
     Ok(due_at.map(Timestamp::from_millis))
 }
 
-fn webhooks(view: &View<'_>) -> Result<Vec<(String, u64, u64)>> {
+fn webhooks(view: &View<'_>) -> Result<Vec<(String, [u64; 3])>> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT profile, sum(state = 'active'), sum(state = 'suspended') FROM endpoint WHERE profile != '' GROUP BY profile",
+        "SELECT profile, sum(state = 'active'), sum(state = 'suspended' AND suspended_reason != 'paused'),
+           sum(state = 'suspended' AND suspended_reason = 'paused')
+         FROM endpoint WHERE profile != '' GROUP BY profile",
     )?;
-    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?])))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
