@@ -47,9 +47,13 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         &["SEARCH alert_delivery USING COVERING INDEX alert_delivery_due (channel=? AND due_at>?)"],
     ),
     (
-        "alerts.rs",
-        "SELECT count(*) FROM alert_delivery",
-        &["SCAN alert_delivery USING COVERING INDEX alert_delivery_due"],
+        "channels.rs",
+        "SELECT count(*) FROM alert_delivery WHERE due_at",
+        &[
+            "SEARCH alert_delivery USING COVERING INDEX alert_delivery_due (channel=? AND due_at>?)",
+            "LIST SUBQUERY 1",
+            "SCAN json_each VIRTUAL TABLE INDEX 1:",
+        ],
     ),
     // The page of a suspended webhook names the delivery that did it.
     (

@@ -61,7 +61,7 @@ fn the_file_of_a_channel_s_secret_that_cannot_be_used_is_named_with_its_key() {
         (code, out + &err)
     };
     let (code, said) = check("secret_file = \"missing\"");
-    assert!(code == 1 && said.contains("alerts.channel 1.secret_file: missing cannot be read"), "{said}");
+    assert!(code == 1 && said.contains("alerts.channel 1.secret_file: missing is not there"), "{said}");
     let (code, said) = check(&format!("secret = \"{SECRET}\"\nsecret_file = \"own_secret\""));
     assert!(code == 1 && said.contains("alerts.channel 1.secret and alerts.channel 1.secret_file are both"), "{said}");
 }

@@ -21,7 +21,7 @@ use crate::support::{
     database::make,
     held_request::open,
     leaks,
-    program::{refusal, run},
+    program::{run, wrong},
     receiver::{Post, Receiver, Reply},
     world::{COOP, CUSTOMER, OTHER_COOP, START, World, defaults},
 };
@@ -269,8 +269,7 @@ fn the_command_line_sets_the_place_and_shows_its_secret_once_and_a_new_key_seals
     assert!(ok(&["key", "rotate"]).contains("every secret is encrypted with a new key"));
     ok(&["check"]);
     assert!(
-        refusal(folder.path(), &["account", "set", "CUST-1", "--alerts-url", "https://127.0.0.1/"])
-            .contains("127.0.0.1")
+        wrong(folder.path(), &["account", "set", "CUST-1", "--alerts-url", "https://127.0.0.1/"]).contains("127.0.0.1")
     );
     assert!(ok(&["account", "set", "CUST-1", "--no-alerts-url"]).contains("nowhere"));
     assert!(!ok(&["account", "list", "--json"]).contains("cust.example"));

@@ -111,7 +111,8 @@ fn a_setting_that_cannot_be_used_is_named_with_its_value_and_the_expected_one() 
         ("[alerts]\nsmtp_url = \"mail.example\"", &["alerts.smtp_url", "expected smtps://USER:PASSWORD@"]),
     ] {
         fs::write(folder.path().join("config.toml"), settings).expect("written");
-        let wrong = said(folder.path(), &["check"], &[], 1);
+        let (code, _, wrong) = finish(ngoma(folder.path(), &["check"]).env_remove("NGOMA_LOG__LEVEL"));
+        assert_eq!(code, 1, "{settings}: {wrong}");
         holds(&wrong, parts);
         for word in ["usize", "invalid type", "variant", "TOML source", "`", "sequence"] {
             assert!(!wrong.contains(word), "'{word}' is in: {wrong}");
@@ -123,7 +124,10 @@ fn a_setting_that_cannot_be_used_is_named_with_its_value_and_the_expected_one() 
 fn a_backup_that_cannot_be_made_or_restored_says_what_is_missing() {
     let folder = tempfile::tempdir().expect("a folder");
     make(folder.path());
-    holds(&said(folder.path(), &["backup", "nowhere/copy.db"], &[], 1), &["nowhere is no folder: make it first"]);
+    holds(
+        &said(folder.path(), &["backup", "nowhere/copy.db"], &[], 1),
+        &["nowhere does not exist: make this folder first"],
+    );
     holds(&said(folder.path(), &["restore", "copy.db"], &[], 1), &["copy.db is not there: name a backup"]);
     holds(&said(folder.path(), &["restore", "."], &[], 1), &["is a folder, not a file: name another file"]);
     let key = folder.path().join("ngoma.key");
