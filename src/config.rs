@@ -2,6 +2,7 @@
 
 mod alert_channel;
 mod called;
+mod dev;
 mod flaw;
 mod hint;
 mod load;
@@ -20,7 +21,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    alert_channel::{AlertChannel, ChannelKind},
+    alert_channel::{AlertChannel, ChannelKind, channel_place, is_of_name},
     called::{Reader, command, command_for_all, quoted},
     hint::socket_address,
     secret::Secret,
@@ -65,6 +66,9 @@ pub struct Config {
     pub watch: Watch,
     /// The log.
     pub log: Log,
+    /// Whether these are the settings of `ngoma serve --dev`.
+    #[serde(skip)]
+    pub dev: bool,
     /// The file that was read, if there was one.
     #[serde(skip)]
     file: Option<PathBuf>,
@@ -291,6 +295,9 @@ pub struct Alerts {
     pub time_zone: String,
     /// Warn before a webhook is suspended.
     pub warn: bool,
+    /// How long a message to people waits for others about the same account.
+    #[serde(with = "humantime_serde")]
+    pub gather: Duration,
     /// The operator's own address; empty: none.
     pub operator_email: String,
     /// Where the heartbeat goes; empty: nowhere.

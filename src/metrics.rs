@@ -178,7 +178,7 @@ impl Metrics {
         drop(self.attempt.get_or_create(&[("profile", profile)]));
         drop(self.wait.get_or_create(&[("profile", profile)]));
         lock(&self.profiles).push(profile);
-        self.gauges.show_webhooks(profile, 0, 0);
+        self.gauges.show_webhooks(profile, [0; 3]);
         for outcome in outcomes {
             drop(self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]));
         }

@@ -29,7 +29,10 @@ use crate::{
         auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, redirect::Redirect,
         server as http_server,
     },
-    store::{self, Admission, Db, answers, operator_alerts},
+    store::{
+        self, Admission, Db, Tx, answers,
+        serving::{self, Manner},
+    },
     tls::Certificates,
 };
 
@@ -131,7 +134,7 @@ impl Server {
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let (db, engine_ended) = (self.db.clone(), CancellationToken::new());
         // Other writes may wait before it, and requests are answered meanwhile.
-        let begun = tokio::spawn(note_begin(db.clone()));
+        let begun = tokio::spawn(note_begin(db.clone(), self.manner()));
         let mut parts = self.start(&stop, &engine_ended)?;
         let first = tokio::select! {
             () = asked(&mut stop) => Ok(()),
@@ -274,6 +277,11 @@ impl Server {
         }
     }
 
+    /// How it serves, for the commands beside it.
+    fn manner(&self) -> Manner {
+        if self.config.dev { Manner::Dev } else { Manner::BySettings }
+    }
+
     /// The state of the server's own certificate.
     fn certificate(&self) -> watch::Receiver<Option<ServedCertificate>> {
         self.certificates.as_ref().map_or_else(|| watch::channel(None).1, Certificates::seen)
@@ -291,15 +299,16 @@ impl Server {
 }
 
 /// Notes that the server begins, for the next start.
-async fn note_begin(db: Db) {
-    if let Err(error) = db.write(Actor::Engine, Admission::Wait, operator_alerts::server_begins).await {
+async fn note_begin(db: Db, manner: Manner) {
+    let begins = move |tx: &Tx<'_>| serving::begins(tx, manner);
+    if let Err(error) = db.write(Actor::Engine, Admission::Wait, begins).await {
         tracing::warn!(%error, "the start could not be noted: the next one does not know whether this server ended well");
     }
 }
 
 /// Notes the end of the server for the next start. If that finds an earlier moment, the clock was set back in between.
 async fn note_end(db: &Db, was_asked: bool) {
-    let note = if was_asked { operator_alerts::server_ends } else { store::probe };
+    let note = if was_asked { serving::ends } else { store::probe };
     drop(db.write(Actor::Engine, Admission::Try, note).await);
 }
 

@@ -2,7 +2,10 @@
 
 use std::{marker::PhantomData, time::Duration};
 
-use poem::{IntoResponse, Request, RequestBody, Response, http::header, web::Data};
+use poem::{
+    IntoResponse, Request, RequestBody, Response,
+    web::{Accept, Data},
+};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi, ResponseContent,
     payload::Payload,
@@ -83,10 +86,19 @@ impl IntoResponse for Text {
     }
 }
 
-/// The format that the request asks for: the text format if it names that and not the other.
-fn format(request: &Request) -> Format {
-    let accepts = request.header(header::ACCEPT).unwrap_or_default();
-    if accepts.contains("text/plain") && !accepts.contains("openmetrics") { Format::Text } else { Format::OpenMetrics }
+/// The format that a request likes better (RFC 9110, 12.5.1); OpenMetrics if it likes both as much.
+fn format(Accept(ranges): &Accept) -> Format {
+    let liked = |names: [&str; 3]| {
+        let fitting = ranges.iter().filter_map(|range| {
+            let place = names.iter().position(|name| range.essence_str() == *name)?;
+            let weight = range.get_param("q").and_then(|weight| weight.as_str().parse().ok());
+            Some((place, weight.unwrap_or(1.0_f32)))
+        });
+        // Of the most exact ranges the first: poem puts those that are liked better before.
+        fitting.min_by_key(|(place, _)| *place).map_or(0.0, |(_, weight)| weight)
+    };
+    let text = liked([Text::CONTENT_TYPE, "text/*", "*/*"]);
+    if text > liked([OpenMetrics::CONTENT_TYPE, "application/*", "*/*"]) { Format::Text } else { Format::OpenMetrics }
 }
 
 #[derive(ResponseContent)]
@@ -115,16 +127,11 @@ impl<E> Default for Routes<E> {
 impl<E: Shape> Routes<E> {
     /// Get the metrics
     ///
-    /// Shows the metrics, in OpenMetrics. It changes nothing. A request with `Accept: text/plain` gets Prometheus's
-    /// text format 0.0.4. The guide's chapter on monitoring explains every metric. The metrics of the database are at
+    /// Shows the metrics, in OpenMetrics. It changes nothing. A request that prefers `text/plain` by its
+    /// header `Accept` gets Prometheus's text format 0.0.4. The guide's chapter on monitoring explains every metric. The metrics of the database are at
     /// most 10 seconds old. Needs the scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
-    async fn metrics(
-        &self,
-        watcher: Watcher,
-        request: &Request,
-        app: Data<&App>,
-    ) -> Result<Shown, Refused<E, Unlimited>> {
+    async fn metrics(&self, watcher: Watcher, accept: Accept, app: Data<&App>) -> Result<Shown, Refused<E, Unlimited>> {
         let surveyor = app.clone();
         let survey = || async move { surveyor.survey().await };
         if self.0.recent(app.clock().uptime(), PAUSE, survey).await.is_none() {
@@ -132,7 +139,7 @@ impl<E: Shape> Routes<E> {
             app.metrics().show(None);
         }
         watcher.0.map(|access| app.check_access(&access)).transpose()?;
-        let format = format(request);
+        let format = format(&accept);
         let text = app.metrics().text(format);
         Ok(Shown::Metrics(match format {
             Format::OpenMetrics => Exposition::OpenMetrics(OpenMetrics(text)),

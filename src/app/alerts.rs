@@ -6,7 +6,7 @@ use crate::{
     domain::{account, alert::Alert, excerpt::excerpt, ids::AlertId, operator_alert::OperatorAlert},
     engine::try_channels::send_test_mail,
     error::Result,
-    store::{View, alerts, audit, operator_alerts},
+    store::{View, alerts, audit, channels, operator_alerts},
 };
 
 pub use crate::store::alerts::{ChannelState, Progress};
@@ -19,7 +19,7 @@ const SHOWN: usize = 10;
 pub struct AlertPage {
     /// The alerts.
     pub page: Page<(Alert, Vec<Progress>)>,
-    /// The number of alerts that are not sent yet, over all channels and accounts. Only the operator sees it; others
+    /// The number of alerts that are not sent yet, over all accounts and all channels that are set up. Only the operator sees it; others
     /// see 0.
     pub unsent: u64,
 }
@@ -28,9 +28,9 @@ impl App {
     /// A page of alerts, newest first.
     pub async fn alerts(&self, access: &Access<impl Manages>, page: PageRequest) -> Result<AlertPage> {
         let (size, before) = (self.page_size(&page)?, page.after(AlertId::parse)?);
-        let is_operator = access.is_operator();
+        let (is_operator, set_up) = (access.is_operator(), self.0.engine.alerts().set_up());
         let list = move |view: &View<'_>, visible: &Visible| {
-            let unsent = if is_operator { alerts::unsent_count(view)? } else { 0 };
+            let unsent = if is_operator { channels::unsent_count(view, &set_up)? } else { 0 };
             Ok((alerts::list(view, visible, before, size + 1)?, unsent))
         };
         let (found, unsent) = self.read(access, list).await?;

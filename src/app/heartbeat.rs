@@ -20,7 +20,13 @@ impl App {
             return;
         }
         while !*stop.borrow_and_update() {
-            let wait = if self.is_ready().await && self.beat_once().await { every } else { every.min(SOON) };
+            let beat = async { self.is_ready().await && self.beat_once().await };
+            let taken = tokio::select! {
+                taken = beat => taken,
+                // One that hangs keeps no stop waiting.
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let wait = if taken { every } else { every.min(SOON) };
             // The clock may be set meanwhile: that makes no beat late.
             let next = self.0.clock.uptime() + wait;
             tokio::select! {

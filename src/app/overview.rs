@@ -7,7 +7,7 @@ use crate::{
     domain::{endpoint::EndpointState, timestamp::Timestamp},
     error::{Error, Result},
     store::{
-        self, alerts,
+        self, channels,
         overview::{self, Overview},
         tokens::{self, TokenRecord},
         webhooks::{self, Filter, Report},
@@ -70,7 +70,7 @@ impl App {
         let (visible, is_operator, now) = (access.visible().clone(), access.is_operator(), self.now());
         let disk = self.low_disk().filter(|_| is_operator);
         let last = if is_operator { self.0.backups.look().await.map(|last| last.made_at) } else { None };
-        let oldest = self.0.backups.oldest_allowed();
+        let (oldest, set_up) = (self.0.backups.oldest_allowed(), self.0.engine.alerts().set_up());
         let read = self.0.db.read(move |view| {
             let suspended = Filter { state: Some(EndpointState::Suspended), ..Filter::default() };
             let failing = Filter { failing: true, ..Filter::default() };
@@ -80,7 +80,7 @@ impl App {
                 suspended: webhooks::list(view, &visible, &suspended, shown, now)?.0,
                 failing: webhooks::list(view, &visible, &failing, shown, now)?.0,
                 expiring: tokens::expiring(view, &visible, (now - WEEK, now + WEEK), shown)?,
-                unsent: if is_operator { alerts::failing_count(view)? } else { 0 },
+                unsent: if is_operator { channels::failing_count(view, &set_up)? } else { 0 },
                 disk,
                 backup: if is_operator { store::old_backup(view, last, oldest, now)? } else { None },
             })

@@ -54,7 +54,7 @@ impl App {
 
     /// Reads the metrics of the database.
     pub async fn survey(&self) {
-        let found = self.0.db.gauges(self.now()).await;
+        let found = self.0.db.gauges(self.now(), self.0.engine.alerts().set_up()).await;
         let found =
             found.as_ref().inspect_err(|error| tracing::warn!(%error, "the metrics of the database could not be read"));
         self.metrics().show(found.ok());

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
-    database::{block_on, expect_secrets, open},
+    database::{as_served, block_on, expect_secrets, open},
     deliveries::named,
     erase,
     output::{nothing, print_json},
@@ -48,7 +48,7 @@ enum Command {
         /// The API that the account uses: asilichain or asg.
         #[arg(long)]
         profile: String,
-        /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . :
+        /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . : after a letter or digit.
         #[arg(long)]
         id: String,
         /// The address for its alerts, for instance when a webhook is suspended. Default: none.
@@ -215,10 +215,12 @@ fn as_json(account: &Account) -> Value {
 /// Changes the URL to which notices about an account's webhooks are POSTed, and returns the new secret.
 fn set_alerts_url(config: &Config, id: &str, url: Option<&str>) -> Result<Option<Zeroizing<String>>> {
     let url = url.map(|url| TargetUrl::parse(url, config.limits.url_bytes)).transpose().of_words()?;
-    url.as_ref().map(|url| alerts::check_target(config, url)).transpose().of_words()?;
+    let db = open(config)?;
+    let served = as_served(&db, config)?;
+    url.as_ref().map(|url| alerts::check_target(&served, url)).transpose().of_words()?;
     let secret = url.as_ref().map(|_| Ok::<_, Error>(SigningSecret::from_random(&*random()?))).transpose()?;
     let shown = secret.as_ref().map(|secret| Zeroizing::new(secret.expose().to_owned()));
-    let (name, db) = (id.to_owned(), open(config)?);
+    let name = id.to_owned();
     let set = move |tx: &Tx<'_>| notices::set_target(tx, &name, url.as_ref().zip(secret.as_ref()));
     block_on(db.write(Actor::CommandLine, Admission::Try, set)).map_err(named)?;
     Ok(shown)

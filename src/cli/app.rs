@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::database::open;
+use super::database::{as_served, open};
 use crate::{
     api::{dialects, profiles},
     app::{Access, App, Watched, Webhooks},
@@ -20,16 +20,16 @@ pub(super) fn app(config: &Config) -> Result<App> {
 
 /// An app over this database.
 pub(super) fn app_over(db: Db, config: &Config) -> Result<App> {
-    let clock: SharedClock = Arc::new(SystemClock);
+    let (config, clock): (_, SharedClock) = (as_served(&db, config)?, Arc::new(SystemClock));
     let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
-    let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(config), config, &guard)?;
-    let backups = Backups::new(db.clone(), Arc::clone(&clock), config)?;
+    let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(&config), &config, &guard)?;
+    let backups = Backups::new(db.clone(), Arc::clone(&clock), &config)?;
     Ok(App::new(
         (db, engine, guard),
         (backups, Watched::nothing()),
         clock,
-        (profiles(config), dialects(config)),
-        config.clone(),
+        (profiles(&config), dialects(&config)),
+        config,
     ))
 }
 

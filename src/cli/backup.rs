@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         Progress::Checking => show("copied; checking it"),
     });
     show("");
-    let (made, file) = (made?, args.file.display());
+    let (made, file) = (made.and_then(|made| database::expect_same().map(|()| made))?, args.file.display());
     if let Some(problem) = &made.open_to_others {
         let open = format!("{file}.key: {problem}; if this medium keeps no modes, protect it in another way");
         log::complain(Level::WARN, &open);

@@ -1,11 +1,14 @@
 //! `ngoma check`: finds problems that would stop a start, and damage.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
 
 use serde_json::json;
 
 use super::{
-    database::expect_secrets,
+    database::{expect_secrets, expect_seen},
     output::{print_json, show},
     serve,
 };
@@ -34,12 +37,21 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
+pub(super) fn run(args: &Args, config: Result<Config>) -> Result<()> {
+    let config = &config.inspect_err(|error| {
+        if args.json {
+            let problems = [error.to_string()];
+            print_json(&json!({ "database": null, "note": "not looked at", "warnings": [], "problems": problems }));
+        }
+    })?;
+    expect_seen(config, "run this with sudo, or as the user of the server")?;
     let clock = SystemClock.now().checked().map(drop);
-    let settings =
-        [clock, expect_secrets(config), engine::check(config), serve::filter(config).map(drop), address(config)];
+    let settings = [clock, expect_secrets(config), engine::check(config), serve::filter(config).map(drop)];
+    let addresses =
+        [Some((config.server.listen, "server.listen")), config.tls.http_listen.map(|at| (at, "tls.http_listen"))];
+    let addresses = addresses.into_iter().flatten().map(|(at, key)| address(at, key));
     let mut problems: Vec<String> =
-        settings.into_iter().filter_map(|checked| Some(checked.err()?.to_string())).collect();
+        settings.into_iter().chain(addresses).filter_map(|checked| Some(checked.err()?.to_string())).collect();
     let certificate = certificate(config);
     problems.extend(certificate.as_ref().err().map(ToString::to_string));
     let certificate = certificate.ok().flatten();
@@ -87,8 +99,7 @@ fn certificate(config: &Config) -> Result<Option<ServedCertificate>> {
 }
 
 /// Whether the address to listen on is one of this machine. The port may be the running server's.
-fn address(config: &Config) -> Result<()> {
-    let listen = config.server.listen;
+fn address(listen: SocketAddr, key: &str) -> Result<()> {
     let bound = TcpListener::bind((listen.ip(), 0)).map(drop);
-    bound.map_err(|error| unbound(listen, &error, "server.listen"))
+    bound.map_err(|error| unbound(listen, &error, key))
 }

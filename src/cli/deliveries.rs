@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    database::{block_on, open},
+    database::{block_on, expect_same, open},
     output::{self, is_unread, nothing, print_json},
     selection::{Filters, Status, name},
     table::{Cell, Column, print_heads, print_rows, print_table},
@@ -83,20 +83,19 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (visible, selection) = args.filters.read(config, args.status)?;
     let (limit, as_json) = (usize::from(args.limit), args.json);
     let (search, place) = (sought(args.search, &profiles)?, place(args.after)?);
-    block_on(async {
-        if args.follow {
-            if !as_json {
-                print_heads(&COLUMNS);
-            }
-            return follow(&db, &visible, selection, limit, |listed| line(listed, &profiles, as_json)).await;
+    if args.follow {
+        if !as_json {
+            print_heads(&COLUMNS);
         }
-        let (found, next) = look(&db, &visible, &selection, (search.clone(), place), (limit, usize::MAX)).await?;
-        show(&found, &profiles, as_json, if is_narrowed { NONE_MATCHES } else { NONE });
-        if let Some(next) = next.filter(|_| search.is_some()) {
-            output::hint(&searched(&next, &format!("; --after {next} goes on further back")));
-        }
-        Ok(())
-    })
+        return block_on(follow(&db, &visible, selection, limit, |listed| line(listed, &profiles, as_json)));
+    }
+    let is_search = search.is_some();
+    let (found, next) = block_on(look(&db, &visible, &selection, (search, place), (limit, usize::MAX)))?;
+    show(&found, &profiles, as_json, if is_narrowed { NONE_MATCHES } else { NONE });
+    if let Some(next) = next.filter(|_| is_search) {
+        output::hint(&searched(&next, &format!("; --after {next} goes on further back")));
+    }
+    Ok(())
 }
 
 /// The text to look for, read.
@@ -132,7 +131,9 @@ async fn follow(db: &Db, visible: &Visible, selection: Selection, limit: usize, 
     let mut newest = db.read(search::newest).await?;
     let known = |found: Vec<Listed>| found.into_iter().rev().filter(move |listed| listed.delivery.key <= newest);
     let start = || (None, Place::Start);
-    known(look(db, visible, &selection, start(), (limit, PAGES)).await?.0).for_each(|listed| tell(&listed));
+    let last = look(db, visible, &selection, start(), (limit, PAGES)).await?.0;
+    expect_same()?;
+    known(last).for_each(|listed| tell(&listed));
     let (last, _) = look(db, visible, &any, start(), (WATCHED, PAGES)).await?;
     let mut watched: VecDeque<_> = known(last).map(|one| seen(&one)).collect();
     while !is_unread() {
@@ -147,6 +148,7 @@ async fn follow(db: &Db, visible: &Visible, selection: Selection, limit: usize, 
                 break;
             }
         }
+        expect_same()?;
         let before: HashSet<_> = watched.drain(..).collect();
         let fits = |listed: &Listed| {
             state.is_none_or(|state| state == listed.delivery.state)

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
-    database::{block_on, open},
+    database::{block_on, expect_same, open},
     output::{print_json, show},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     config::{Config, Durability},
     domain::audit::Actor,
     error::Result,
-    store::{self, Admission, answers, endpoints, notices},
+    store::{self, Admission, Tx, answers, endpoints, notices},
 };
 
 /// Secrets that are encrypted again in one transaction.
@@ -58,7 +58,10 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     }
     let db = open(&config)?;
     let forgotten = block_on(async {
-        db.write(Actor::CommandLine, Admission::Try, endpoints::add_key).await?;
+        // The key file may have been exchanged with the database: a key that the new one needs must stay in it.
+        let add = |tx: &Tx<'_>| expect_same().and_then(|()| endpoints::add_key(tx));
+        let forget = |tx: &Tx<'_>| expect_same().and_then(|()| endpoints::forget_old_keys(tx));
+        db.write(Actor::CommandLine, Admission::Try, add).await?;
         let (mut from, mut done) = (0, 0);
         while let Some(last) =
             db.write(Actor::CommandLine, Admission::Try, move |tx| endpoints::reseal(tx, from, AT_ONCE)).await?
@@ -74,7 +77,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         }
         db.write(Actor::CommandLine, Admission::Try, notices::reseal).await?;
         show("");
-        db.write(Actor::CommandLine, Admission::Try, endpoints::forget_old_keys).await
+        db.write(Actor::CommandLine, Admission::Try, forget).await
     })?;
     if json {
         print_json(&json!({ "key_file": file.to_string(), "former_key_needed": !forgotten }));

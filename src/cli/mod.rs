@@ -154,7 +154,7 @@ impl Cli {
             Command::Listen(args) => listen::run(args, &config()?),
             Command::Backup(args) => backup::run(&args, &config()?),
             Command::Restore(args) => restore::run(&args, &config()?),
-            Command::Check(args) => check::run(&args, &config()?),
+            Command::Check(args) => check::run(&args, config()),
             Command::Openapi(args) => openapi::run(&args),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
             Command::Man(args) => man::run(&args, Self::command()),

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::{
-    database::{block_on, open},
+    database::{block_on, expect_same, open},
     deliveries::named,
     manner::is_quiet,
     output::print_json,
@@ -21,6 +21,7 @@ use crate::{
     config::{Config, command},
     domain::{
         audit::Actor,
+        excerpt::excerpt,
         ids::DeliveryId,
         recovery::{Recovery, RecoveryState},
         selection::Selection,
@@ -114,6 +115,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     block_on(async {
         let found = db.read(move |view| Candidates::new(view, &visible, selection)).await.map_err(named)?;
         let count = candidates::count(&db, Actor::CommandLine, &found, Duration::MAX).await?;
+        expect_same()?;
         if one {
             judge_one(count)?;
         }
@@ -132,6 +134,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         }
         let start = move |tx: &Tx<'_>| recoveries::start(tx, &found, count.matched);
         let started = db.write(Actor::CommandLine, Admission::Try, start).await?;
+        expect_same()?;
         if as_json {
             let id = started.id.to_string();
             // The former name of the id is there for this version.
@@ -143,7 +146,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
 }
 
 fn unknown(text: &str) -> Error {
-    wrong(format!("'{text}' is no delivery's id, dlv_...: '{}' shows them", command("deliveries")))
+    wrong(format!("'{}' is no delivery's id, dlv_...: '{}' shows them", excerpt(text), command("deliveries")))
 }
 
 /// Refuses a single delivery that does not exist, or whose webhook is not active.
@@ -162,6 +165,7 @@ async fn follow(db: &Db, mut recovery: Recovery) -> Result<()> {
     while recovery.state == RecoveryState::Running && idle < PATIENCE {
         clock::pause(EVERY).await;
         let now = db.read(move |view| recoveries::find(view, &ALL, id)).await?;
+        expect_same()?;
         idle = if now.replayed + now.skipped > recovery.replayed + recovery.skipped { 0 } else { idle + 1 };
         recovery = now;
         if terminal {

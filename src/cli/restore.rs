@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
             "as_of": restored.as_of.map(|as_of| as_of.to_string()),
             "pending_deliveries": restored.pending, "held_deliveries": restored.held, "former": restored.before,
             "lost_events": since.map(|since| since.events),
-            "revoked_tokens": since.map(|since| tokens(since)),
+            "revoked_tokens": since.map(tokens),
             "erased_accounts": since.map(|since| &since.erased),
             "deleted_webhooks": since.map(|since| webhooks(since, config)),
         }));

@@ -15,6 +15,7 @@ use crate::{
     config::{Config, command},
     domain::{
         delivery::{Failure, State},
+        excerpt::excerpt,
         ids::EndpointId,
         profile::Profiles,
         selection::Selection,
@@ -135,7 +136,11 @@ pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(EndpointId, Vi
 }
 
 fn no_webhook(text: &str) -> Error {
-    wrong(format!("'{text}' is no webhook's id, wh_... or whk_...: '{}' shows the ids", command("webhooks list")))
+    wrong(format!(
+        "'{}' is no webhook's id, wh_... or whk_...: '{}' shows the ids",
+        excerpt(text),
+        command("webhooks list")
+    ))
 }
 
 /// The name of a state, as the API has it.

@@ -1,8 +1,7 @@
 //! `ngoma serve`: the server.
 
-use std::{net::SocketAddr, process, time::Duration};
+use std::{net::SocketAddr, process};
 
-use ipnet::IpNet;
 use rustix::process::Signal;
 use tokio::{
     signal::unix::{self, SignalKind, signal},
@@ -11,7 +10,12 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    database::expect_secrets, descriptors, log, manner::is_quiet, start, supervisor, version::VERSION, wrong::wrong,
+    database::{expect_secrets, expect_seen},
+    descriptors, log,
+    manner::is_quiet,
+    start, supervisor,
+    version::VERSION,
+    wrong::wrong,
 };
 use crate::{
     api::profiles,
@@ -47,7 +51,12 @@ pub(super) struct Args {
     listen: Option<SocketAddr>,
 }
 
+/// What a person does who tries Ngoma where it runs as a service, whose data only its own user may see.
+const BESIDE: &str = "to start the service, run 'sudo systemctl start ngoma'; to try Ngoma beside it, run \
+                      'ngoma serve --dev --listen 127.0.0.1:8081' in a folder with a config.toml of its own, which may be empty";
+
 pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
+    expect_seen(&config, BESIDE)?;
     expect_secrets(&config)?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     if args.dev {
@@ -57,10 +66,7 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
                 config.server.listen
             )));
         }
-        config.egress.allow_http = true;
-        config.backup.every = Duration::ZERO;
-        let loopback = ["127.0.0.0/8", "::1/128"].map(str::parse::<IpNet>).into_iter().flatten();
-        config.egress.allow.extend(loopback);
+        config.become_dev();
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
     // With a handler for its signal, a file that has reached its size limit does not end the process: the write fails.

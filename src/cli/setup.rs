@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::{
     app::app_over,
-    database::{block_on, open},
+    database::{block_on, expect_same, open},
     output::print_json,
+    selection::ALL,
     setup_present,
     setup_questions::{Answers, Given, scopes},
     webhook_view,
@@ -15,6 +16,7 @@ use crate::{
     config::{Config, command},
     domain::token::BearerToken,
     error::{Error, Result},
+    store::accounts,
 };
 
 /// The label of the token, for lists.
@@ -29,7 +31,7 @@ pub(super) struct Args {
     /// The API that the account uses: asilichain or asg.
     #[arg(long, alias = "vendor")]
     profile: Option<String>,
-    /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . :
+    /// The account's id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . : after a letter or digit.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// The URL that events are POSTed to.
@@ -53,8 +55,10 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let db = open(config)?;
     let (app, access) = (app_over(db.clone(), config)?, Access::<Operator>::of_command_line());
     block_on(async {
-        let (given, id) = given.named(&app)?;
+        let is_present = |id: &str| db.read_inline(|view| accounts::see(view, &ALL, id)).is_ok();
+        let (given, id) = given.named(&app, is_present)?;
         if let Some(present) = setup_present::find(&db, &id).await? {
+            expect_same()?;
             return present.tell(&app, config, &given, json);
         }
         let begin = async {
@@ -62,7 +66,9 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             let made = make(&app, &access, &answers).await?;
             Ok::<_, Error>((answers, made))
         };
-        match begin.await {
+        let begun = begin.await;
+        expect_same()?;
+        match begun {
             Ok((answers, made)) if json => print_made(&app, &answers, &made),
             Ok((answers, made)) => tell(&app, config, &answers, &made),
             // Somebody else may have made it since.

@@ -71,14 +71,18 @@ impl Given {
         Err(wrong(format!("there is no terminal to ask on: give {} too", missing.join(", "))))
     }
 
-    /// Asks for profile and account; returns the account's id.
-    pub(super) fn named(mut self, app: &App) -> Result<(Self, String)> {
+    /// Asks for profile and account; returns the account's id, which may be one that `is_present`.
+    pub(super) fn named(mut self, app: &App, is_present: impl Fn(&str) -> bool) -> Result<(Self, String)> {
         let names: Vec<&str> = app.profiles().iter().map(|profile| profile.name).collect();
         let question = format!("Which API does the account use ({})?", names.join(" or "));
         let profile =
             taken(self.profile.take(), &question, None, |name| app.profiles().named(name).map(|profile| profile.name))?;
         let question = "The id of the account, such as COOP-MBALE-001?";
-        let account = taken(self.account.take(), question, None, |id| account::check_id(id).map(|()| id.to_owned()))?;
+        let account = taken(self.account.take(), question, None, |id| {
+            // The rules for ids may have been others when an account was made.
+            let judged = if is_present(id) { Ok(()) } else { account::check_id(id) };
+            judged.map(|()| id.to_owned())
+        })?;
         Ok((Self { profile: Some(profile.to_owned()), account: Some(account.clone()), ..self }, account))
     }
 

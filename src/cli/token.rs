@@ -16,7 +16,7 @@ use crate::{
     api::profiles,
     app::tokens::{CreatedToken, NewToken, TokenRecord},
     config::{Config, command},
-    domain::{audit::Actor, ids::TokenId, timestamp::Timestamp, token::Scopes},
+    domain::{audit::Actor, excerpt::excerpt, ids::TokenId, timestamp::Timestamp, token::Scopes},
     error::{Error, Missing, Result},
     store::{Admission, Tx, tokens},
 };
@@ -119,8 +119,13 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             }
         }
         Command::Revoke { id, json } => {
-            let unknown =
-                || wrong(format!("'{id}' is no token's id, tok_...: '{}' shows the ids", command("token list")));
+            let unknown = || {
+                wrong(format!(
+                    "'{}' is no token's id, tok_...: '{}' shows the ids",
+                    excerpt(&id),
+                    command("token list")
+                ))
+            };
             let token = TokenId::parse(&id).ok_or_else(unknown)?;
             let revoke = move |tx: &Tx<'_>| tokens::revoke(tx, token);
             let revoked = block_on(open(config)?.write(Actor::CommandLine, Admission::Try, revoke));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::File,
     io::{self, Read},
 };
 
@@ -32,6 +32,11 @@ use crate::{
     },
     error::{Error, Result},
 };
+
+/// Most bytes that are read of a file with headers or a secret.
+const MOST_READ: u64 = 64 << 10;
+/// With this some editors begin a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A webhook to register.
 #[derive(Debug, clap::Args)]
@@ -242,14 +247,20 @@ impl Settings {
     }
 }
 
-/// The text of a file, or of standard input.
+/// The text of a file, or of standard input, without a byte order mark.
 fn read(file: &str) -> Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     let done = match file {
-        "-" => io::stdin().read_to_string(&mut text).map(drop),
-        file => fs::read_to_string(file).map(|read| *text = read),
+        "-" => io::stdin().take(MOST_READ + 1).read_to_string(&mut text),
+        file => File::open(file).and_then(|file| file.take(MOST_READ + 1).read_to_string(&mut text)),
     };
     let from = if file == "-" { "standard input" } else { file };
-    done.map_err(|error| Error::request(format!("{from} cannot be read: {error}")))?;
+    let length = done.map_err(|error| Error::request(format!("{from} cannot be read: {error}")))?;
+    if length as u64 > MOST_READ {
+        return Err(Error::request(format!("{from} is too long: at most {} KiB are read", MOST_READ >> 10)));
+    }
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len_utf8());
+    }
     Ok(text)
 }

@@ -1,8 +1,8 @@
 //! Channels of alerts, as the settings have them.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Secret;
 
@@ -34,11 +34,49 @@ pub struct AlertChannel {
     #[serde(default)]
     pub token_file: PathBuf,
     /// The chat to write to (telegram).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_number")]
     pub chat_id: String,
     /// The topic (ntfy).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_number")]
     pub topic: String,
+}
+
+/// A text, or a number as the service shows it.
+fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    struct TextOrNumber;
+
+    impl de::Visitor<'_> for TextOrNumber {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number, or a text in double quotes")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+            Ok(number.to_string())
+        }
+
+        fn visit_u64<E>(self, number: u64) -> Result<String, E> {
+            Ok(number.to_string())
+        }
+    }
+    from.deserialize_any(TextOrNumber)
+}
+
+/// Where the channel of this number stands in the settings, in words: the first is 1.
+pub fn channel_place(number: usize, name: &str) -> String {
+    let named = !name.is_empty() && name.len() <= 40 && name.bytes().all(is_of_name);
+    let name = if named { format!(" ({name})") } else { String::new() };
+    format!("alerts.channel {number}{name}")
+}
+
+/// Whether a name may have this character.
+pub fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
 }
 
 /// The services that take alerts.

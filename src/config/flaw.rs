@@ -4,7 +4,7 @@ use std::iter;
 
 use figment::{Figment, Metadata, value::Value};
 
-use super::{DEFAULTS, SECRETS, hint, sources};
+use super::{DEFAULTS, SECRETS, channel_place, hint, sources};
 
 /// The channels of alerts: an entry of this list has secrets in it.
 const CHANNEL: &str = "alerts.channel.";
@@ -19,7 +19,7 @@ fn is_secret(key: &str) -> bool {
 pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
     let key = error.path.join(".");
-    let (source, shown) = (source(error.metadata.as_ref(), &key), shown(&key));
+    let (source, shown) = (source(error.metadata.as_ref(), &key), place(figment, &key));
     match &error.kind {
         Kind::UnknownField(field, expected) => {
             let named = if key.is_empty() { field } else { &shown };
@@ -27,21 +27,40 @@ pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
         }
         Kind::MissingField(field) if key.starts_with(CHANNEL) => format!("{shown}{source}: {field} is missing"),
         _ if is_secret(&key) => format!("{shown}{source}: expected a text, in double quotes"),
-        kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
+        kind if key.is_empty() => {
+            let said = format!("{source}: {kind}");
+            let twice =
+                if said.contains("duplicate key") { ": it stands in the file twice, so join the two" } else { "" };
+            format!("{}{twice}", said.trim_start_matches(" in ").trim_end())
+        }
         kind => {
             let given = match (equals(figment, &key), kind) {
                 (none, Kind::UnknownVariant(found, _)) if none.is_empty() => format!(" = \"{found}\""),
                 (given, _) => given,
             };
-            let hint = value(figment, &key).and_then(|given| hint::of(&key, given.as_str()?));
+            let hint = value(figment, &key).and_then(|given| hint::of(&key, &text(&given)?));
             let problem = hint.unwrap_or_else(|| problem(kind));
-            format!("{shown}{given}{source}: {problem}; this key is: {}", meaning(&key))
+            // The comment at the channels explains all kinds of them.
+            let of_channel = key.starts_with(CHANNEL);
+            let meaning = if of_channel { String::new() } else { format!("; this key is: {}", meaning(&key)) };
+            format!("{shown}{given}{source}: {problem}{meaning}")
         }
     }
 }
 
-/// A key as it is shown: entries of a list are counted from 1, as in `alerts.channel 1.url`.
-fn shown(key: &str) -> String {
+/// A key as it is shown: entries of a list are counted from 1, as in `alerts.channel 1.url`; channels have their names
+/// beside.
+fn place(figment: &Figment, key: &str) -> String {
+    if let Some((Ok(number), name)) = key
+        .strip_prefix(CHANNEL)
+        .map(|rest| rest.split_once('.').unwrap_or((rest, "")))
+        .map(|(number, name)| (number.parse::<usize>(), name))
+    {
+        let list = figment.find_value("alerts.channel").ok().and_then(Value::into_array);
+        let own = list.as_ref().and_then(|list| list.get(number)?.find_ref("name")?.as_str()).unwrap_or_default();
+        let place = channel_place(number + 1, own);
+        return if name.is_empty() { place } else { format!("{place}.{name}") };
+    }
     let mut shown = String::new();
     for part in key.split('.') {
         let joint = if shown.is_empty() { "" } else { "." };
@@ -94,16 +113,24 @@ fn value(figment: &Figment, key: &str) -> Option<Value> {
     }
 }
 
+/// The text of a value; `None` for a list and for a section.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_, text) => Some(text.clone()),
+        Value::Num(_, number) => {
+            number.to_i128().or_else(|| number.to_u128()?.try_into().ok()).map(|it| it.to_string())
+        }
+        _ => None,
+    }
+}
+
 /// The value of a key as it is shown after the key; empty for a list and for a section.
 pub(super) fn equals(figment: &Figment, key: &str) -> String {
-    match value(figment, key) {
-        Some(Value::String(_, text)) => format!(" = \"{text}\""),
-        Some(Value::Num(_, number)) => {
-            let number = number.to_i128().or_else(|| number.to_u128().and_then(|number| i128::try_from(number).ok()));
-            number.map_or_else(String::new, |number| format!(" = {number}"))
-        }
-        _ => String::new(),
-    }
+    let shown = value(figment, key).and_then(|value| match (text(&value)?, value) {
+        (number, Value::Num(..)) => Some(format!(" = {number}")),
+        (text, _) => Some(format!(" = \"{text}\"")),
+    });
+    shown.unwrap_or_default()
 }
 
 /// The explanation of a key in `config.toml`: the comment beside it, and the comment lines that follow.

@@ -9,6 +9,9 @@ use figment::{
 
 use super::{Config, ConfigError, DEFAULTS, LogFormat, flaw::explain, sources, warnings::exposed};
 
+/// The port that an `https://` address need not name.
+const HTTPS: u16 = 443;
+
 impl Config {
     /// Reads the settings: defaults, then `file` (or else the file that `NGOMA_CONFIG` names, or the first usual one
     /// that exists), then the environment. Paths become relative to the file's folder.
@@ -44,7 +47,10 @@ impl Config {
             }
         }
         if let (Some(name), "") = (tls.domains.first(), config.server.public_url.as_str()) {
-            config.server.public_url = format!("https://{name}");
+            // By ACME clients reach port 443, whatever it is here.
+            let port = config.server.listen.port();
+            let port = if tls.has_files() && ![0, HTTPS].contains(&port) { format!(":{port}") } else { String::new() };
+            config.server.public_url = format!("https://{name}{port}");
         }
         config.read_secret_files(file.as_deref())?;
         config.file = file;

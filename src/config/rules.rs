@@ -117,6 +117,7 @@ impl Config {
                 "1 to 4096",
             ),
             (self.delivery.max_in_flight_bytes >= 1 << 20, "delivery.max_in_flight_bytes", "at least 1048576"),
+            (self.alerts.gather <= 5 * minute, "alerts.gather", "0s to 5m"),
             ((minute..=30 * day).contains(&self.alerts.heartbeat_every), "alerts.heartbeat_every", "1m to 30d"),
             (self.delivery.secret_overlap <= 30 * day, "delivery.secret_overlap", "at most 30d"),
             ((1..=100).contains(&self.asg.max_attempts), "asg.max_attempts", "1 to 100"),

@@ -10,7 +10,10 @@ use std::{
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
-use super::{ChannelKind, Config, ConfigError, Secret, secret_shape::Shape, sources::no_file, warnings::READ_BY_ALL};
+use super::{
+    ChannelKind, Config, ConfigError, Secret, channel_place, secret_shape::Shape, sources::no_file,
+    warnings::READ_BY_ALL,
+};
 
 /// The variable by which systemd says where the credentials of a service are.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -43,7 +46,8 @@ impl Config {
             of("alerts.webhook_secret", &mut alerts.webhook_secret, &mut alerts.webhook_secret_file, Shape::Key),
         ];
         for (number, channel) in (1..).zip(&mut alerts.channel) {
-            let key = |name: &str| format!("alerts.channel {number}.{name}");
+            let place = channel_place(number, &channel.name);
+            let key = |name: &str| format!("{place}.{name}");
             let token = if channel.kind == ChannelKind::Telegram { Shape::BotToken } else { Shape::Token };
             files.extend([
                 of(&key("url"), &mut channel.url, &mut channel.url_file, Shape::Url),

@@ -26,7 +26,7 @@ use crate::{
         alert::{Alert, Failing, What},
         alert_message::why_suspended,
         delivery::Failure,
-        operator_alert::OperatorAlert,
+        operator_alert::{About, OperatorAlert},
     },
     error::Error,
 };
@@ -112,8 +112,11 @@ impl Row {
 /// An alert about the server.
 struct ServerRow {
     at: Moment,
+    class: &'static str,
     title: &'static str,
     said: String,
+    /// Since when it is over.
+    over: Option<Moment>,
     ways: Vec<Way>,
 }
 
@@ -121,8 +124,14 @@ impl ServerRow {
     fn new(frame: &Frame<'_>, (alert, ways): (OperatorAlert, Vec<Progress>)) -> Self {
         Self {
             at: frame.when(alert.created_at),
+            class: match (alert.about, alert.cleared_at) {
+                (About::Over, _) => "good",
+                (_, None) => "warn",
+                (_, Some(_)) => "",
+            },
             title: alert.about.title(),
             said: alert.said,
+            over: alert.cleared_at.map(|at| frame.when(at)),
             ways: ways.into_iter().map(|way| Way::new(frame, way)).collect(),
         }
     }

@@ -1,10 +1,14 @@
 //! Makes the parts of an address: its query, and texts in its path.
 
-use url::form_urlencoded::{Serializer, byte_serialize};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::form_urlencoded::Serializer;
+
+/// All that is not written as it is in a part of a path: the rest are RFC 3986's unreserved characters.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A text as one part of a path.
 pub(super) fn path_part(text: &str) -> String {
-    byte_serialize(text.as_bytes()).collect()
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 /// The address of an account's page.

@@ -44,7 +44,8 @@ pub(super) struct From {
 impl From {
     /// The page to go to: one of the dashboard's own.
     fn page(&self) -> &str {
-        self.next.as_deref().filter(|next| next.starts_with("/ui/") && !next.contains("//")).unwrap_or("/ui")
+        let is_own = |next: &&str| next.starts_with("/ui/") && !next.contains("//") && !next.contains(char::is_control);
+        self.next.as_deref().filter(is_own).unwrap_or("/ui")
     }
 }
 

@@ -3,7 +3,7 @@
 use email_address::{EmailAddress, Options};
 
 use crate::{
-    domain::timestamp::Timestamp,
+    domain::{excerpt::excerpt, timestamp::Timestamp},
     error::{Error, Result},
 };
 
@@ -31,16 +31,20 @@ pub struct Account {
     pub created_at: Timestamp,
 }
 
-/// Checks an account id: 1 to 100 letters, digits, `-`, `_`, `.` or `:`.
+/// Checks the id of a new account: 1 to 100 letters, digits, `-`, `_`, `.` or `:`, of which the first is a letter or a
+/// digit. A path leads nowhere with `.` or `..` in it, and a command takes `-x` for an option.
 ///
 /// # Errors
 /// Any other text.
 pub fn check_id(id: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-    if (1..=MAX_ID).contains(&id.len()) && id.chars().all(allowed) {
+    if id.len() <= MAX_ID && id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.chars().all(allowed) {
         return Ok(());
     }
-    Err(Error::request(format!("account id '{id}' is not 1 to {MAX_ID} letters, digits or any of - _ . :")))
+    let id = excerpt(id);
+    Err(Error::request(format!(
+        "account id '{id}' is not 1 to {MAX_ID} letters, digits or any of - _ . : that begin with a letter or a digit"
+    )))
 }
 
 /// Checks an alert address: a name and a host as RFC 5321 has them, in ASCII, without quotes; the host may have a
@@ -59,5 +63,6 @@ pub fn check_email(address: &str) -> Result<()> {
     if is_address && is_plain {
         return Ok(());
     }
+    let address = excerpt(address);
     Err(Error::request(format!("'{address}' is no e-mail address that mail can be sent to: expected name@host")))
 }

@@ -15,9 +15,10 @@ pub type AlertKey = i64;
 /// The waits after the first failed tries; then [`HOURLY`].
 const WAITS: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(600)];
-const HOURLY: Duration = Duration::from_secs(3600);
-/// A refused alert is given up at this age: by then it is useless.
-const STALE: Duration = Duration::from_secs(7 * 86_400);
+/// The longest wait, also of a channel that asks to wait.
+pub const HOURLY: Duration = Duration::from_secs(3600);
+/// An alert that is refused, or whose channel is not set up, is given up at this age: by then it is useless.
+pub const STALE: Duration = Duration::from_secs(7 * 86_400);
 
 /// Held deliveries are cancelled this long after the alert that announces it.
 pub const NOTICE: Duration = Duration::from_secs(7 * 86_400);
@@ -219,6 +220,15 @@ impl Undelivered {
             Self::Rest(_, wait) => Some(again.max(now + (*wait).min(HOURLY))),
             Self::Refused(_) => (now.since(created_at) < STALE).then_some(again),
             Self::Never(_) => None,
+        }
+    }
+
+    /// Until when its channel is left in peace, whatever else waits for it; `None`: this was about one alert only.
+    pub fn rests(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Later(_) => Some(now + WAITS[0]),
+            Self::Rest(_, wait) => Some(now + (*wait).clamp(WAITS[0], HOURLY)),
+            Self::Refused(_) | Self::Never(_) => None,
         }
     }
 

@@ -45,7 +45,7 @@ impl AlertMessage<'_> {
                 Kind::Recovered => "webhook.recovered",
             },
             subject: self.subject(),
-            said: self.said(),
+            said: self.in_short(),
             page: self.page(),
             mail: self.text(),
             json: self.json(),
@@ -71,7 +71,8 @@ impl AlertMessage<'_> {
     /// The subject of the mail: account, host and event.
     pub fn subject(&self) -> String {
         let what = match self.alert.what {
-            What::Suspended(..) => "is SUSPENDED",
+            What::Suspended(..) if self.alert.state == EndpointState::Suspended => "is SUSPENDED",
+            What::Suspended(..) => "was suspended",
             What::Warning { .. } if self.is_damaged() => "will not get a delivery: its body is damaged",
             What::Warning { next_attempt_at: Some(_), .. } => "is failing",
             What::Warning { next_attempt_at: None, .. } => "missed a delivery",
@@ -84,6 +85,26 @@ impl AlertMessage<'_> {
     /// What happened, and what to do.
     fn said(&self) -> String {
         format!("{}\n{}", self.opening(), self.advice())
+    }
+
+    /// For a chat: the same in a line for each paragraph, then which webhook it is and why it failed.
+    fn in_short(&self) -> String {
+        let mut text = format!("{}\n{}", unwrapped(&self.opening()), unwrapped(&self.advice()));
+        let _ = write!(text, "\nwebhook: {} at {}", self.webhook(), one_line(&self.alert.masked_url()));
+        if let Some(error) = self.last_error() {
+            let _ = write!(text, "\nlast error: {error}");
+        }
+        text
+    }
+
+    /// Why its delivery failed last, in a line.
+    pub(super) fn last_error(&self) -> Option<String> {
+        let failing = self.alert.failing()?;
+        let words = in_words(failing.failure, failing.status);
+        let status = failing.status.filter(|status| !words.contains(&status.to_string()));
+        let status = status.map_or_else(String::new, |status| format!(" ({status})"));
+        let reason = failing.reason_for_account().map_or_else(String::new, |reason| format!("; {}", one_line(reason)));
+        Some(format!("{words}{status}{reason}"))
     }
 
     /// The next step of a person.
@@ -216,7 +237,7 @@ impl AlertMessage<'_> {
         self.alert.failing().is_some_and(|failing| failing.failure == Failure::Damaged)
     }
 
-    fn host(&self) -> String {
+    pub(super) fn host(&self) -> String {
         let url = Url::parse(&self.alert.url).ok();
         url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "an unknown host".to_owned())
     }
@@ -224,6 +245,7 @@ impl AlertMessage<'_> {
     fn opening(&self) -> String {
         let whose = format!("The webhook of {} at {}", one_line(&self.alert.account), self.host());
         match &self.alert.what {
+            What::Suspended(..) if self.alert.state != EndpointState::Suspended => format!("{whose}\nwas suspended."),
             What::Suspended(..) => {
                 format!("{whose}\nis SUSPENDED: nothing is sent to it any more.\nNew deliveries are held.")
             }
@@ -345,6 +367,11 @@ pub(super) fn paste(text: &mut String, command: &str) {
     for line in command.lines() {
         let _ = writeln!(text, "  {line}");
     }
+}
+
+/// A paragraph whose lines are as long as its reader's window.
+pub(super) fn unwrapped(paragraph: &str) -> String {
+    paragraph.replace('\n', " ")
 }
 
 /// The text without characters that break a line: a row may hold any text.

@@ -169,10 +169,13 @@ fn bearer(token: &Token) -> Vec<(&'static str, String)> {
 }
 
 /// The first bytes of an answer on one line, without these secrets.
-pub fn first_bytes(body: &[u8], secrets: &[&str]) -> String {
+pub fn first_bytes(body: &[u8], secrets: &[String]) -> String {
     const SHOWN: usize = 200;
     let mut text = String::from_utf8_lossy(body).into_owned();
-    for secret in secrets.iter().filter(|secret| secret.len() > 3) {
+    // One may be a part of another.
+    let mut secrets: Vec<&String> = secrets.iter().filter(|secret| secret.len() > 3).collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    for secret in secrets {
         text = text.replace(secret, "***");
     }
     let plain: String = text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect();

@@ -79,6 +79,11 @@ impl TargetUrl {
         self.url.scheme() == "http"
     }
 
+    /// Whether it has no path.
+    pub fn is_root(&self) -> bool {
+        self.url.path() == "/"
+    }
+
     /// The canonical text: it is compared and dialled.
     pub fn as_str(&self) -> &str {
         self.url.as_str()

@@ -17,6 +17,7 @@ pub mod event;
 pub mod excerpt;
 pub mod failure_details;
 pub mod grant;
+pub mod hidden_parts;
 pub mod ids;
 pub mod json;
 pub mod metadata;

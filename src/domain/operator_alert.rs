@@ -27,11 +27,15 @@ pub enum About {
     Certificate,
     /// It is fresh again.
     CertificateFresh,
+    /// The database was restored from a backup.
+    Restored,
+    /// What an earlier one told of is over.
+    Over,
 }
 
 impl About {
     /// Everything that such an alert may be about.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Disk,
         Self::Backup,
         Self::Damaged,
@@ -42,6 +46,8 @@ impl About {
         Self::Full,
         Self::Certificate,
         Self::CertificateFresh,
+        Self::Restored,
+        Self::Over,
     ];
 
     /// As it is stored and sent.
@@ -57,6 +63,8 @@ impl About {
             Self::Full => "server.room_full",
             Self::Certificate => "server.certificate_old",
             Self::CertificateFresh => "server.certificate_renewed",
+            Self::Restored => "server.restored",
+            Self::Over => "server.recovered",
         }
     }
 
@@ -73,6 +81,8 @@ impl About {
             Self::Full => "the database is larger than it may be",
             Self::Certificate => "there is no fresh certificate",
             Self::CertificateFresh => "the certificate is fresh again",
+            Self::Restored => "the database was restored from a backup",
+            Self::Over => "a problem of the server is over",
         }
     }
 
@@ -108,6 +118,11 @@ impl About {
                  places: they are read within a minute. When it has expired, no client can connect."
             }
             Self::CertificateFresh => "Nothing is to be done.",
+            Self::Restored => {
+                "Let the platforms publish again what they sent since that moment: an event with an idempotency key is \
+                 taken once. Deliveries that waited at that moment go out, also those that have arrived since."
+            }
+            Self::Over => "Nothing is left to do.",
         }
     }
 }
@@ -125,6 +140,8 @@ pub struct OperatorAlert {
     pub said: String,
     /// When it was written.
     pub created_at: Timestamp,
+    /// Since when all is well again; `None`: not yet, or nobody looks.
+    pub cleared_at: Option<Timestamp>,
 }
 
 impl OperatorAlert {
@@ -153,7 +170,7 @@ impl OperatorAlert {
             ),
             json: format!(r#"{{"type":"{}","timestamp":"{created_at}","data":{data}}}"#, about.name()),
             page,
-            good: *about == About::CertificateFresh,
+            good: matches!(about, About::CertificateFresh | About::Over),
         }
     }
 }

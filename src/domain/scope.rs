@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::{
     config::command_for_all,
+    domain::excerpt::excerpt,
     error::{Error, Result},
 };
 
@@ -45,7 +46,7 @@ impl Scopes {
         let mut scopes = Vec::new();
         for name in text.split(',').map(str::trim) {
             let scope = Scope::ALL.into_iter().find(|scope| scope.name() == name).ok_or_else(|| {
-                Error::request(format!("unknown scope '{name}': expected webhooks, events or operator"))
+                Error::request(format!("unknown scope '{}': expected webhooks, events or operator", excerpt(name)))
             })?;
             if !scopes.contains(&scope) {
                 scopes.push(scope);

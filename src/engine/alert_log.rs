@@ -1,12 +1,15 @@
 //! The log lines of alerts.
 
-use crate::domain::{
-    alert::{Channel, Undelivered, What},
-    alert_message::{AlertMessage, unbroken},
-    alert_words::AlertWords,
-    endpoint::SuspendedReason,
-    ids::AlertId,
-    timestamp::Timestamp,
+use crate::{
+    domain::{
+        alert::{Channel, Undelivered, What},
+        alert_message::{AlertMessage, unbroken},
+        alert_words::AlertWords,
+        endpoint::SuspendedReason,
+        ids::AlertId,
+        timestamp::Timestamp,
+    },
+    store::channels::Stray,
 };
 
 /// The log target of alerts. They are logged at warn, also when `log.level` hides other lines.
@@ -58,6 +61,21 @@ pub(super) fn server(words: &AlertWords, to: Option<&str>) {
         "{}",
         words.said.replace('\n', " ")
     );
+}
+
+/// Logs that alerts wait for a channel that is not set up.
+pub(super) fn strays_wait(Stray { channel, alerts }: &Stray) {
+    tracing::warn!(
+        target: ALERT,
+        channel,
+        alerts,
+        "alerts wait for a channel that is not set up: they go if it comes back, and are given up when they are 7 days old"
+    );
+}
+
+/// Logs that such alerts are given up.
+pub(super) fn strays_given_up(Stray { channel, alerts }: &Stray) {
+    tracing::error!(channel, alerts, "alerts are given up: their channel is not set up, and they are 7 days old");
 }
 
 /// Logs that an alert was not delivered: nobody may have read its first line.

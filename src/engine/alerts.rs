@@ -14,15 +14,16 @@ use super::{
     egress::Guard,
     look_ups::system_look_up,
     notices::Notices,
-    poster::{Delivered, Poster},
+    poster::{Delivered, Poster, unless_stopped},
     sender::Sender,
+    stray_alerts::StrayAlerts,
     try_channels,
 };
 use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::{
-        alert::{Alert, AlertKey, Channel, Kind, Undelivered},
+        alert::{Alert, AlertKey, Channel, HOURLY, Undelivered},
         alert_digest::digest,
         alert_message::AlertMessage,
         audit::Actor,
@@ -36,7 +37,9 @@ use crate::{
     store::{
         Admission, Db, Tx,
         alerts::{self, Which},
-        gathered_mails, operator_alerts,
+        channels::ChannelNames,
+        gathered_alerts::{self, Together},
+        operator_alerts,
     },
 };
 
@@ -62,6 +65,7 @@ struct Inner {
     clock: SharedClock,
     profiles: Profiles,
     channels: Channels,
+    /// Sends to the places that accounts name.
     poster: Poster,
     /// Counts how often the outbox may have changed.
     written: watch::Sender<u64>,
@@ -145,9 +149,14 @@ impl Alerts {
     /// Why it was not taken.
     pub async fn beat(&self) -> std::result::Result<(), Undelivered> {
         match &self.0.channels.heartbeat {
-            Some(url) => self.0.poster.get(self.0.clock.now(), url).await,
+            Some(url) => self.0.channels.poster.get(self.0.clock.now(), url).await,
             None => Ok(()),
         }
+    }
+
+    /// The names of the channels that are set up.
+    pub fn set_up(&self) -> ChannelNames {
+        self.0.channels.names()
     }
 
     /// The channels that can be tested: name, kind, and where it is, without secrets.
@@ -160,7 +169,7 @@ impl Alerts {
     /// # Errors
     /// [`Invalid`](crate::error::Error::Invalid) if there is no such channel; [`Unavailable`](crate::error::Error::Unavailable) with the reason if it was not taken.
     pub async fn test(&self, name: &str) -> Result<()> {
-        try_channels::test(&self.0.channels, &self.0.poster, name, self.0.clock.now()).await
+        try_channels::test(&self.0.channels, name, self.0.clock.now()).await
     }
 
     /// Notes that an alert was written.
@@ -173,7 +182,7 @@ impl Alerts {
         (self.0.written.subscribe(), self.0.rest.subscribe())
     }
 
-    /// Delivers alerts until `stop` turns true; a delivery under way may end. At the start every alert is due at once.
+    /// Delivers alerts until `stop` turns true; a mail under way may end, a POST too if it is soon. At the start every alert is due at once.
     /// The log goes on until the engine has `decided` everything, so that a stop leaves no alert out of the log.
     pub async fn run(&self, stop: watch::Receiver<bool>, decided: impl Future<Output = ()>) {
         while let Err(error) = self.0.db.write(Actor::Engine, Admission::Try, alerts::all_due).await {
@@ -186,7 +195,7 @@ impl Alerts {
         let log = async {
             self.serve(0, Channel::Log, silent).await;
             let (_stop, never) = watch::channel(false);
-            if let Err(error) = self.0.deliver_due(&Channel::Log, &never).await {
+            if let Err(error) = self.0.deliver_due(&Channel::Log, &never, &mut None).await {
                 tracing::error!(%error, "alerts wait for the next start");
             }
         };
@@ -202,15 +211,17 @@ impl Alerts {
         }
         let notices = Notices { db: &inner.db, clock: &inner.clock, profiles: &inner.profiles, poster: &inner.poster };
         let notices = notices.serve(inner.written.subscribe(), stop.clone());
-        tokio::join!(log, others.join_all(), notices, end);
+        let strays = StrayAlerts { db: &inner.db, clock: &inner.clock, set_up: inner.channels.names() }.serve(stop);
+        tokio::join!(log, others.join_all(), notices, strays, end);
     }
 
     async fn serve(&self, place: usize, channel: Channel, mut stop: watch::Receiver<bool>) {
         let inner = &self.0;
         let mut written = inner.written.subscribe();
+        let mut rests = None;
         while !*stop.borrow_and_update() {
             let (seen, at) = (*written.borrow_and_update(), inner.clock.now());
-            let next = inner.deliver_due(&channel, &stop).await.unwrap_or_else(|error| {
+            let next = inner.deliver_due(&channel, &stop, &mut rests).await.unwrap_or_else(|error| {
                 tracing::error!(%error, "alerts wait until the database can be read");
                 Some(at + AFTER_A_FAULT)
             });
@@ -226,43 +237,57 @@ impl Alerts {
 }
 
 impl Inner {
-    /// Delivers all due alerts by a channel, oldest first; returns when the next one is due. Alerts for a channel that
-    /// is not set up wait for a start that has it.
-    async fn deliver_due(&self, channel: &Channel, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
+    /// Delivers all due alerts by a channel, oldest first, while it takes them; returns when the next one is due. Alerts for a channel that
+    /// is not set up wait ([`StrayAlerts`]).
+    async fn deliver_due(
+        &self,
+        channel: &Channel,
+        stop: &watch::Receiver<bool>,
+        rests: &mut Option<Timestamp>,
+    ) -> Result<Option<Timestamp>> {
         if !self.channels.has(channel) {
             return Ok(None);
         }
         loop {
+            let now = self.clock.now();
+            // A later moment is of a clock that was set back since.
+            if let Some(until) = rests.filter(|until| *until > now && *until <= now + HOURLY) {
+                return Ok(Some(until));
+            }
             let own = channel.clone();
             let next = self.db.read(move |view| alerts::next(view, &own)).await?;
             match next {
                 Some((alert, due)) if due <= self.clock.now() && !*stop.borrow() => {
-                    self.deliver(alert, channel, stop).await?;
+                    *rests = self.deliver(alert, channel, stop).await?;
                 }
                 next => return Ok(next.map(|(_, due)| due)),
             }
         }
     }
 
-    async fn deliver(&self, key: AlertKey, channel: &Channel, stop: &watch::Receiver<bool>) -> Result<()> {
+    /// Delivers an alert by a channel. Returns until when the channel is left in peace, if it said "not now".
+    async fn deliver(
+        &self,
+        key: AlertKey,
+        channel: &Channel,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Option<Timestamp>> {
         let read = self.db.read(move |view| {
             Ok(match alerts::read(view, key)? {
                 Some(alert) => Some(Told::Webhook(Box::new(alert))),
                 None => operator_alerts::read(view, key)?.map(Told::Server),
             })
         });
-        let Some(told) = read.await? else { return Ok(()) };
-        let suspension = matches!(&told, Told::Webhook(alert) if alert.kind() == Kind::Suspended);
-        let others = if *channel == Channel::Mail && suspension {
-            match self.gather((key, told.id())).await? {
+        let Some(told) = read.await? else { return Ok(None) };
+        let others = match &told {
+            Told::Webhook(_) if self.channels.gathers(channel) => match self.gather(key, channel).await? {
                 Some(others) => others,
-                None => return Ok(()),
-            }
-        } else {
-            Vec::new()
+                None => return Ok(None),
+            },
+            _ => Vec::new(),
         };
         let to = self.addressee(&told);
-        let delivered = self.deliver_by(channel, &told, &others, to).await;
+        let delivered = self.deliver_by(channel, &told, &others, to, stop).await;
         let then = if *channel == Channel::Log { self.channels.after_log(to) } else { Vec::new() };
         let all = [(key, told.id())].into_iter().chain(others.iter().map(|alert| (alert.key, alert.id)));
         for which in all {
@@ -274,23 +299,33 @@ impl Inner {
         if !then.is_empty() {
             self.written.send_modify(|count| *count += 1);
         }
-        Ok(())
+        Ok(delivered.err().and_then(|undelivered| undelivered.rests(self.clock.now())))
     }
 
-    /// The other suspensions that go in one mail with this one; `None` if it waits for more.
-    async fn gather(&self, which: Which) -> Result<Option<Vec<Alert>>> {
-        let now = self.clock.now();
-        let until = self.db.read(move |view| gathered_mails::waits_until(view, which.0, now)).await?;
-        if let Some(until) = until {
-            let wait = move |tx: &Tx<'_>| gathered_mails::wait(tx, which, until);
-            self.db.write(Actor::Engine, Admission::Wait, wait).await?;
-            return Ok(None);
+    /// The other alerts that go in one message with this one; `None` if it waits for more, or something unsent is over.
+    async fn gather(&self, key: AlertKey, channel: &Channel) -> Result<Option<Vec<Alert>>> {
+        let (now, gather, own) = (self.clock.now(), self.channels.gather, channel.clone());
+        let together = self.db.read(move |view| gathered_alerts::look(view, key, &own, gather, now)).await?;
+        let own = channel.clone();
+        let write =
+            |run: Box<dyn FnOnce(&Tx<'_>) -> Result<()> + Send>| self.db.write(Actor::Engine, Admission::Wait, run);
+        match together {
+            Together::Wait(until) => {
+                write(Box::new(move |tx| gathered_alerts::wait(tx, key, &own, until))).await?;
+                Ok(None)
+            }
+            Together::Drop(over) => {
+                write(Box::new(move |tx| gathered_alerts::drop_all(tx, &over, &own))).await?;
+                Ok(None)
+            }
+            Together::Go(others) => {
+                let others = others.into_iter();
+                let read = self
+                    .db
+                    .read(move |view| others.filter_map(|(key, _)| alerts::read(view, key).transpose()).collect());
+                read.await.map(Some)
+            }
         }
-        let read = self.db.read(move |view| {
-            let others = gathered_mails::others(view, which.0)?;
-            others.into_iter().filter_map(|(key, _)| alerts::read(view, key).transpose()).collect()
-        });
-        read.await.map(Some)
     }
 
     /// Notes the result of a try, however long the database takes no writes: an alert must not be delivered twice only
@@ -350,7 +385,14 @@ impl Inner {
         self.profiles.get(&alert.profile).map(|profile| AlertMessage { alert, profile, base, zone })
     }
 
-    async fn deliver_by(&self, channel: &Channel, told: &Told, others: &[Alert], to: Option<&str>) -> Delivered {
+    async fn deliver_by(
+        &self,
+        channel: &Channel,
+        told: &Told,
+        others: &[Alert],
+        to: Option<&str>,
+        stop: &watch::Receiver<bool>,
+    ) -> Delivered {
         let never = |reason: &str| Err(Undelivered::Never(reason.to_owned()));
         let words = match told {
             Told::Webhook(alert) => {
@@ -358,7 +400,7 @@ impl Inner {
                 let Some(mut messages) = messages.collect::<Option<Vec<_>>>() else {
                     return never("its vendor is not served any more");
                 };
-                // The oldest gives the mail its id, at every try.
+                // The oldest gives the message its id, at every try.
                 messages.sort_by_key(|message| message.alert.key);
                 match messages.as_slice() {
                     [message] if *channel == Channel::Log => {
@@ -384,7 +426,7 @@ impl Inner {
                 (_, None) => never("the account has no alert e-mail now"),
             },
             Channel::Post(name) => match self.channels.post(name) {
-                Some(post) => post.deliver(&self.poster, &words, at).await,
+                Some(post) => unless_stopped(post.deliver(&self.channels.poster, &words, at), stop).await,
                 None => never("the channel is not set up any more"),
             },
         }

@@ -219,7 +219,7 @@ impl Backups {
     /// How long it is from the start to the first one: none if there is no recent one that the server made by itself. One
     /// from before a restore has what was thrown away.
     async fn first_wait(&self) -> Duration {
-        let restored = self.0.db.read(audit::last_restore).await.ok().flatten();
+        let restored = self.0.db.read(audit::last_restore).await.ok().flatten().map(|(at, _)| at);
         let is_of_now = |file: &BackupFile| restored.is_none_or(|restored| file.made_at > restored);
         let last = self.files().await.into_iter().find(|file| file.by_itself && is_of_now(file));
         let age = last.map(|last| self.0.clock.now().since(last.made_at));

@@ -1,6 +1,9 @@
 //! The channels of alerts, as the settings have them.
+//!
+//! The operator names their places, as the mail server: they are judged by [`Guard::of_settings`], not by the rules of
+//! deliveries.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use url::Url;
@@ -11,10 +14,11 @@ use super::{
     look_ups::system_look_up,
     mail::Mailer,
     poster::{Delivered, Poster},
+    sender::Sender,
 };
 use crate::{
     clock::{SharedClock, SystemClock},
-    config::{AlertChannel, ChannelKind, Config, Secret},
+    config::{AlertChannel, ChannelKind, Config, Secret, channel_place, is_of_name},
     domain::{
         account::check_email,
         alert::{Channel, Undelivered},
@@ -27,6 +31,7 @@ use crate::{
         zone::Zone,
     },
     error::{Error, Result},
+    store::channels::ChannelNames,
 };
 
 /// The name of the channel that `alerts.webhook_url` sets up.
@@ -46,8 +51,12 @@ pub(super) struct Channels {
     /// The operator's own address.
     pub(super) operator: Option<String>,
     pub(super) posts: Vec<PostChannel>,
+    /// Sends to these, and the heartbeat.
+    pub(super) poster: Poster,
     /// Where the heartbeat goes.
     pub(super) heartbeat: Option<TargetUrl>,
+    /// How long an alert waits for others that go in one message with it.
+    pub(super) gather: Duration,
 }
 
 /// A channel by POST.
@@ -64,10 +73,10 @@ pub(super) struct PostChannel {
 
 impl Channels {
     /// The channels, without a server.
-    pub(super) fn alone(config: &Config) -> Result<(Self, Guard)> {
+    pub(super) fn alone(config: &Config) -> Result<Self> {
         let clock: SharedClock = Arc::new(SystemClock);
         let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
-        Ok((Self::of(config, &guard, &clock)?, guard))
+        Self::of(config, &guard, &clock)
     }
 
     /// The channels of these settings.
@@ -75,7 +84,7 @@ impl Channels {
     /// # Errors
     /// A setting that cannot be used, by its name.
     pub(super) fn of(config: &Config, guard: &Guard, clock: &SharedClock) -> Result<Self> {
-        let settings = &config.alerts;
+        let (settings, guard) = (&config.alerts, &guard.of_settings());
         let mailer = Mailer::of(settings, &config.egress.extra_ca, guard, clock)?;
         let zone = Zone::named(settings.time_zone.trim());
         let zone = zone.map_err(|error| Error::request(format!("alerts.time_zone: {error}")))?;
@@ -98,7 +107,7 @@ impl Channels {
             topic: String::new(),
         };
         let listed = settings.channel.iter().zip(1..).map(|(channel, number)| {
-            let place = Place { words: format!("alerts.channel {number}"), joint: '.' };
+            let place = Place { words: channel_place(number, &channel.name), joint: '.' };
             check_name(&channel.name, &place)?;
             PostChannel::of(channel, &place, guard)
         });
@@ -108,13 +117,15 @@ impl Channels {
         let older = (!older.url.is_empty()).then(|| PostChannel::of(&older, &place, guard)).transpose()?;
         let heartbeat = heartbeat(&settings.heartbeat_url, guard)?;
         let posts: Vec<PostChannel> = older.into_iter().chain(listed).collect();
+        let sender = Sender::new(guard, &config.egress.extra_ca, 1 + posts.len())?;
+        let poster = Poster::new(Arc::new(sender), config.delivery.timeout);
         let mut names = HashSet::new();
         match posts.iter().find(|post| !names.insert(post.name.as_str())) {
             Some(twice) => Err(Error::request(format!(
                 "two channels of alerts have the name '{}': give each [[alerts.channel]] a name of its own",
                 twice.name
             ))),
-            None => Ok(Self { base, mailer, zone, operator, posts, heartbeat }),
+            None => Ok(Self { base, mailer, zone, operator, posts, poster, heartbeat, gather: settings.gather }),
         }
     }
 
@@ -148,6 +159,15 @@ impl Channels {
         self.posts.iter().find(|post| post.name == name)
     }
 
+    /// Whether people read it, who want one message for one cause.
+    pub(super) fn gathers(&self, channel: &Channel) -> bool {
+        match channel {
+            Channel::Log => false,
+            Channel::Mail => true,
+            Channel::Post(name) => self.post(name).is_some_and(|post| post.kind != ChannelKind::Standard),
+        }
+    }
+
     /// Whether this channel is set up.
     pub(super) fn has(&self, channel: &Channel) -> bool {
         match channel {
@@ -155,6 +175,11 @@ impl Channels {
             Channel::Mail => self.mailer.is_some(),
             Channel::Post(name) => self.post(name).is_some(),
         }
+    }
+
+    /// The names of the channels that are set up.
+    pub(super) fn names(&self) -> ChannelNames {
+        ChannelNames::of(self.all().iter().filter(|channel| self.has(channel)))
     }
 
     /// The destinations, in words without secrets.
@@ -199,13 +224,21 @@ impl PostChannel {
         let url = TargetUrl::from_stored(&url_text(given, place)?).map_err(refused)?;
         // A host name is checked at each POST: one that cannot be looked up now must not prevent a start.
         guard.vet_as_written(&url).map_err(|blocked| refused(blocked.for_operator()))?;
+        if given.kind == ChannelKind::Ntfy && !url.is_root() {
+            let problem = format!(
+                "ntfy takes these messages at its root only: write url = \"{}\", and the name of the topic as topic",
+                url.origin()
+            );
+            return Err(place.unusable("url", &problem));
+        }
         Ok(Self {
             name: name.to_owned(),
             kind: given.kind,
             label: if name == WEBHOOK { place.key("url") } else { format!("the channel {name}") },
             service: service(given, place)?,
             url,
-            secrets: vec![given.secret.clone(), given.token.clone()],
+            // Who knows a topic of ntfy can write to it.
+            secrets: vec![given.secret.clone(), given.token.clone(), Secret::from(given.topic.clone())],
         })
     }
 
@@ -274,9 +307,8 @@ fn url_text(given: &AlertChannel, place: &Place) -> Result<String> {
 
 /// Checks the name of a channel in the list.
 fn check_name(name: &str, place: &Place) -> Result<()> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     let taken = matches!(name, "log" | "mail" | WEBHOOK);
-    if taken || name.len() > LONGEST_NAME || !name.chars().all(allowed) {
+    if taken || name.len() > LONGEST_NAME || !name.bytes().all(is_of_name) {
         let problem = format!(
             "'{}' is no name: expected up to {LONGEST_NAME} small letters, digits, - or _, and none of log, mail, webhook",
             excerpt(name)

@@ -2,6 +2,8 @@
 //!
 //! It is ureq's resolver: every address is checked before it is dialled, at every attempt. A name that turns private
 //! between two attempts gains nothing. The APIs use the same check when a target is registered.
+//!
+//! What the operator's settings name is judged by a guard of its own: [`Guard::of_settings`].
 
 use std::{
     fmt,
@@ -87,10 +89,20 @@ const REFUSALS_LOGGED: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 type Judgement = std::result::Result<(), Blocked>;
 
+/// Who names the targets that are judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NamedBy {
+    /// An account.
+    Account,
+    /// The settings, which are the operator's.
+    Settings,
+}
+
 /// The guard. Cheap to clone.
 #[derive(Clone)]
 pub struct Guard {
     egress: Egress,
+    named_by: NamedBy,
     own: SocketAddr,
     clock: SharedClock,
     look_ups: Arc<LookUps>,
@@ -111,7 +123,15 @@ impl Guard {
     pub fn new(egress: &Egress, own: SocketAddr, look_up: &LookUp, clock: SharedClock) -> Result<Self> {
         let refusals = Arc::new(RateLimiter::direct(Quota::per_second(REFUSALS_LOGGED)));
         let look_ups = Arc::new(LookUps::start(look_up, Arc::clone(&clock))?);
-        Ok(Self { egress: egress.clone(), own, clock, look_ups, refusals })
+        Ok(Self { egress: egress.clone(), named_by: NamedBy::Account, own, clock, look_ups, refusals })
+    }
+
+    /// The guard of what the settings name. `http://` and the addresses of the operator's own networks are free there, and
+    /// need not be opened to all accounts. Link-local addresses and those of metadata stay refused: nobody runs a service
+    /// for people there, and a name may lead there by a trick.
+    #[must_use]
+    pub(super) fn of_settings(&self) -> Self {
+        Self { named_by: NamedBy::Settings, ..self.clone() }
     }
 
     /// The clock of the server.
@@ -144,7 +164,7 @@ impl Guard {
     /// # Errors
     /// As [`Guard::vet`].
     pub fn vet_as_written(&self, url: &TargetUrl) -> Judgement {
-        if url.is_plain() && !self.egress.allow_http {
+        if url.is_plain() && !self.takes_plain() {
             return Err(plain());
         }
         if url.as_str().parse::<Uri>().is_err() {
@@ -182,7 +202,7 @@ impl Guard {
         if self.is_itself(target) || embedded.addresses().iter().any(|ip| self.is_itself(reached(ip))) {
             return Err(Blocked::Address(format!("{target} is this server itself")));
         }
-        if self.allows(address, &embedded) {
+        if self.allows(address, &embedded) || self.trusts(address, &embedded) {
             return Ok(());
         }
         let meant: Vec<String> = embedded.addresses().iter().map(Ipv4Addr::to_string).collect();
@@ -222,6 +242,17 @@ impl Guard {
         }
     }
 
+    /// Whether it is enough that the operator names this address.
+    fn trusts(&self, address: IpAddr, embedded: &Embedded) -> bool {
+        let near = |address: IpAddr| METADATA.contains(&address) || is_link_local(address);
+        let within = embedded.addresses();
+        self.named_by == NamedBy::Settings && !near(address) && !within.iter().any(|within| near(IpAddr::V4(*within)))
+    }
+
+    fn takes_plain(&self) -> bool {
+        self.egress.allow_http || self.named_by == NamedBy::Settings
+    }
+
     /// Whether dialling the target reaches this server.
     fn is_itself(&self, target: SocketAddr) -> bool {
         let (own, address) = (self.own.ip().to_canonical(), target.ip().to_canonical());
@@ -254,6 +285,13 @@ fn plain() -> Blocked {
     )
 }
 
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !DENIED_V4.iter().any(|block| block.contains(&address)),
@@ -264,7 +302,7 @@ fn is_public(address: IpAddr) -> bool {
 impl Resolver for Guard {
     fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let plain_http = uri.scheme_str() == Some("http");
-        if plain_http && !self.egress.allow_http {
+        if plain_http && !self.takes_plain() {
             return Err(blocked(plain()));
         }
         let host = uri.host().ok_or(ureq::Error::HostNotFound)?;

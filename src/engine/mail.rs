@@ -1,9 +1,11 @@
-//! Mail: one mail at a time, each over a connection of its own. lettre never leaves this file.
+//! Mail: one mail at a time, each over a connection of its own. lettre never leaves this file and that of
+//! its connection.
 
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     path::Path,
+    sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -21,9 +23,14 @@ use lettre::{
     },
 };
 use percent_encoding::percent_decode_str;
+use rustls::ClientConfig;
 use url::{Host, Url};
 
-use super::{egress::Guard, tls::authorities};
+use super::{
+    egress::Guard,
+    mail_stream,
+    tls::{authorities, client_config},
+};
 use crate::{
     clock::SharedClock,
     config::{self, Secret},
@@ -72,7 +79,7 @@ type Done<T> = std::result::Result<T, Undelivered>;
 enum Security {
     Plain,
     StartTls(TlsParameters),
-    Tls(TlsParameters),
+    Tls(Arc<ClientConfig>),
 }
 
 impl fmt::Display for Mailer {
@@ -111,10 +118,10 @@ impl Mailer {
             Some(Host::Ipv6(address)) => address.to_string(),
             _ => return Err(unusable("it names no host")),
         };
-        let tls = || trusted(&host, extra_ca).map_err(|problem| unusable(&problem));
+        let start_tls = || trusted(&host, extra_ca).map_err(|problem| unusable(&problem));
         let (security, usual_port) = match (url.scheme(), url.query()) {
-            ("smtps", None) => (Security::Tls(tls()?), 465),
-            ("smtp", Some("tls=required")) => (Security::StartTls(tls()?), 587),
+            ("smtps", None) => (Security::Tls(client_config(extra_ca)?), 465),
+            ("smtp", Some("tls=required")) => (Security::StartTls(start_tls()?), 587),
             ("smtp", None) => (Security::Plain, 25),
             _ => return Err(unusable(EXPECTED)),
         };
@@ -152,7 +159,7 @@ impl Mailer {
             let answer = connection.send(&envelope, &bytes).await;
             answer.map_err(|error| match error.is_permanent() || error.is_client() {
                 true => Undelivered::Refused(format!("{self} refused it: {}", excerpt(&shown(&error)))),
-                false => self.later("handing it to", &error),
+                false => self.failed("handing it to", &error),
             })
         };
         self.within(TAKING, "take it", taken).await?;
@@ -203,7 +210,7 @@ impl Mailer {
         Ok((message.envelope().clone(), message.formatted()))
     }
 
-    fn later(&self, step: &str, error: &lettre::transport::smtp::Error) -> Undelivered {
+    fn failed(&self, step: &str, error: &impl fmt::Display) -> Undelivered {
         Undelivered::Later(format!("{step} {self} failed: {}", excerpt(&shown(error))))
     }
 
@@ -223,24 +230,25 @@ impl Mailer {
 
     /// Connects, and signs in.
     async fn enter(&self) -> Done<AsyncSmtpConnection> {
-        let wrapped = match &self.security {
-            Security::Tls(tls) => Some(tls.clone()),
+        let tls = match &self.security {
+            Security::Tls(config) => Some((config, self.host.as_str())),
             _ => None,
         };
         let addresses = self.addresses().await?;
-        let connected =
-            AsyncSmtpConnection::connect_tokio1(&addresses[..], Some(CONNECT), &self.hello, wrapped, None).await;
-        let mut connection = connected.map_err(|error| self.later("connecting to", &error))?;
+        let stream = mail_stream::connect(&addresses, CONNECT, tls).await;
+        let stream = stream.map_err(|error| self.failed("connecting to", &error))?;
+        let connected = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await;
+        let mut connection = connected.map_err(|error| self.failed("connecting to", &error))?;
         if let Security::StartTls(tls) = &self.security {
             let started = connection.starttls(tls.clone(), &self.hello).await;
-            started.map_err(|error| self.later("STARTTLS with", &error))?;
+            started.map_err(|error| self.failed("STARTTLS with", &error))?;
         }
         if let Some((user, password)) = &self.sign_in {
             let credentials = Credentials::new(user.clone(), password.expose().to_owned());
             connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| match error.status() {
                 // The server's reply is left out: it may repeat the user name or the password.
                 Some(code) => Undelivered::Later(format!("{self} refused the user name or the password ({code})")),
-                None if error.is_client() => self.later("signing in to", &error),
+                None if error.is_client() => self.failed("signing in to", &error),
                 None => Undelivered::Later(format!("signing in to {self} failed")),
             })?;
         }
@@ -265,6 +273,6 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// A server's words on one line.
-fn shown(error: &lettre::transport::smtp::Error) -> String {
+fn shown(error: &impl fmt::Display) -> String {
     error.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

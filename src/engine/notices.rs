@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::poster::Poster;
+use super::poster::{Poster, unless_stopped};
 use crate::{
     clock::SharedClock,
     domain::{alert::Undelivered, audit::Actor, profile::Profiles, timestamp::Timestamp},
@@ -51,20 +51,20 @@ impl Notices<'_> {
     async fn send_due(&self, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
         loop {
             match self.db.read(notices::next).await? {
-                Some(due) if due.at <= self.clock.now() && !*stop.borrow() => self.send(due).await?,
+                Some(due) if due.at <= self.clock.now() && !*stop.borrow() => self.send(due, stop).await?,
                 next => return Ok(next.map(|due| due.at)),
             }
         }
     }
 
-    async fn send(&self, due: Due) -> Result<()> {
+    async fn send(&self, due: Due, stop: &watch::Receiver<bool>) -> Result<()> {
         let Due { which, tries, notice, url, secret, .. } = due;
         let sent = match (self.profiles.get(&notice.profile), &secret) {
             (None, _) => Err(Undelivered::Never("its platform is not served any more".to_owned())),
             (_, None) => Err(Undelivered::Refused("the key file does not open its secret".to_owned())),
             (Some(profile), Some(secret)) => {
                 let at = (notice.id, self.clock.now());
-                self.poster.post_signed(at, &url, secret, notice.json(profile)).await
+                unless_stopped(self.poster.post_signed(at, &url, secret, notice.json(profile)), stop).await
             }
         };
         let now = self.clock.now();

@@ -2,22 +2,29 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     pool::Pool,
     sender::{Post, Sender, Sent},
 };
-use crate::domain::{
-    alert::Undelivered,
-    alert_message::in_words,
-    alert_service::{Request, asked_to_wait, first_bytes, standard_headers},
-    delivery::{self, Failure, Outcome},
-    endpoint::TargetUrl,
-    ids::AlertId,
-    signature::SigningSecret,
-    timestamp::Timestamp,
+use crate::{
+    clock::pause,
+    domain::{
+        alert::Undelivered,
+        alert_message::in_words,
+        alert_service::{Request, asked_to_wait, first_bytes, standard_headers},
+        delivery::{self, Failure, Outcome},
+        endpoint::TargetUrl,
+        hidden_parts::hidden_parts,
+        ids::AlertId,
+        signature::SigningSecret,
+        timestamp::Timestamp,
+    },
 };
+
+/// How long a stop waits for the answer to a POST under way.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// Whether it was taken, or why not.
 pub(super) type Delivered = std::result::Result<(), Undelivered>;
@@ -46,7 +53,7 @@ impl Poster {
         self.post(at, url, (headers.into(), body), &[secret.expose()]).await
     }
 
-    /// POSTs this. The words of the answer are repeated without these secrets, and without the path of the URL.
+    /// POSTs this. The words of the answer are repeated without these secrets and the parts of the URL.
     pub(super) async fn post(
         &self,
         at: Timestamp,
@@ -81,8 +88,7 @@ impl Poster {
         let Sent { outcome, retry_after, .. } =
             answer.await.map_err(|_| Undelivered::Later("sending panicked".to_owned()))?;
         let Some(failure) = outcome.failure() else { return Ok(()) };
-        let path = url.as_str().strip_prefix(&url.origin()).unwrap_or_default();
-        let words = in_line(failure, &outcome, &[secrets, &[path]].concat());
+        let words = in_line(failure, &outcome, &hidden_parts(url.as_str(), secrets));
         Err(match (failure, &outcome) {
             (_, Outcome::Answered(answer)) if answer.status == 410 => Undelivered::Never(words),
             (_, Outcome::Answered(answer)) if matches!(answer.status, 429 | 503) => {
@@ -100,8 +106,23 @@ impl Poster {
     }
 }
 
+/// The result of this POST. After a stop, one that hangs is dropped: it is sent again, under the same id.
+pub(super) async fn unless_stopped(post: impl Future<Output = Delivered>, stop: &watch::Receiver<bool>) -> Delivered {
+    let mut stop = stop.clone();
+    let over = async {
+        // A dropped sender also means a stop.
+        drop(stop.wait_for(|stop| *stop).await);
+        pause(LAST_ANSWER).await;
+    };
+    tokio::select! {
+        biased;
+        done = post => done,
+        () = over => Err(Undelivered::Later("the server was stopped before an answer came".to_owned())),
+    }
+}
+
 /// Why a POST failed, with the status and the first bytes of the answer.
-fn in_line(failure: Failure, outcome: &Outcome, secrets: &[&str]) -> String {
+fn in_line(failure: Failure, outcome: &Outcome, secrets: &[String]) -> String {
     let words = in_words(failure, outcome.answer().map(|answer| answer.status));
     let Some(answer) = outcome.answer() else { return words.to_owned() };
     let said = first_bytes(&answer.body, secrets);

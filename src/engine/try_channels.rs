@@ -1,8 +1,6 @@
 //! Tries the channels of alerts: sends a test, and returns its outcome.
 
-use std::sync::Arc;
-
-use super::{channels::Channels, poster::Poster, sender::Sender};
+use super::channels::Channels;
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -16,7 +14,7 @@ use crate::{
 /// [`Error::Invalid`] for a setting that cannot be used, or if there is no mail server; [`Error::Unavailable`] with the
 /// reason if the server did not accept the mail.
 pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
-    let (Channels { base, mailer, .. }, _) = Channels::alone(config)?;
+    let Channels { base, mailer, .. } = Channels::alone(config)?;
     let none = || {
         Error::request(
             "there is no mail server to send by: set alerts.smtp_url or alerts.smtp_url_file in the settings",
@@ -32,9 +30,7 @@ pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
 /// # Errors
 /// [`Error::Invalid`] for a setting that cannot be used, or if there is no such channel.
 pub async fn test_channels(config: &Config, name: Option<&str>) -> Result<Vec<(String, Result<()>)>> {
-    let (channels, guard) = Channels::alone(config)?;
-    let sender = Arc::new(Sender::new(&guard, &config.egress.extra_ca, 1)?);
-    let (poster, at) = (Poster::new(sender, config.delivery.timeout), SystemClock.now());
+    let (channels, at) = (Channels::alone(config)?, SystemClock.now());
     let names = channels.testable();
     let wanted: Vec<String> = names.iter().filter(|own| name.is_none_or(|name| name == *own)).cloned().collect();
     if wanted.is_empty() {
@@ -42,7 +38,7 @@ pub async fn test_channels(config: &Config, name: Option<&str>) -> Result<Vec<(S
     }
     let mut done = Vec::new();
     for name in wanted {
-        let tested = test(&channels, &poster, &name, at).await;
+        let tested = test(&channels, &name, at).await;
         done.push((name, tested));
     }
     Ok(done)
@@ -60,10 +56,10 @@ fn no_channel(name: Option<&str>, names: &[String]) -> Error {
 }
 
 /// Sends a test to a channel.
-pub(super) async fn test(channels: &Channels, poster: &Poster, name: &str, at: Timestamp) -> Result<()> {
+pub(super) async fn test(channels: &Channels, name: &str, at: Timestamp) -> Result<()> {
     let words = AlertWords::test(at, &channels.base);
     let done = match (channels.post(name), &channels.mailer, &channels.operator) {
-        (Some(post), ..) => post.deliver(poster, &words, at).await,
+        (Some(post), ..) => post.deliver(&channels.poster, &words, at).await,
         (None, Some(mailer), Some(to)) if Channel::named(name) == Channel::Mail => mailer.deliver(to, &words, at).await,
         _ => return Err(no_channel(Some(name), &channels.testable())),
     };

@@ -55,8 +55,8 @@ pub struct GaugeValues {
     pub deliveries: Vec<(&'static str, u64)>,
     /// How long the longest due delivery has been due.
     pub oldest_due: Duration,
-    /// For each profile the number of active and of suspended endpoints.
-    pub webhooks: Vec<(String, u64, u64)>,
+    /// For each profile the number of active endpoints, of suspended ones, and of those that a person has paused.
+    pub webhooks: Vec<(String, [u64; 3])>,
     /// Undelivered alerts.
     pub alerts_unsent: u64,
     /// Writes that wait for the writer.
@@ -111,8 +111,8 @@ impl Gauges {
     }
 
     /// Sets the numbers of webhooks of a profile.
-    pub(super) fn show_webhooks(&self, profile: &str, active: u64, suspended: u64) {
-        for (state, count) in [("active", active), ("suspended", suspended)] {
+    pub(super) fn show_webhooks(&self, profile: &str, counts: [u64; 3]) {
+        for (state, count) in ["active", "suspended", "paused"].into_iter().zip(counts) {
             let labels = [("profile", profile.to_owned()), ("state", state.to_owned())];
             set(&self.webhooks.get_or_create(&labels), count);
         }
@@ -126,13 +126,13 @@ impl Gauges {
             set(&self.deliveries.get_or_create(&[("state", *state)]), *count);
         }
         self.oldest_due.set(found.oldest_due.as_secs_f64());
-        for (profile, active, suspended) in &found.webhooks {
-            self.show_webhooks(profile, *active, *suspended);
+        for (profile, counts) in &found.webhooks {
+            self.show_webhooks(profile, *counts);
         }
         // A profile whose last account was erased is not in the database.
         for profile in profiles {
             if found.webhooks.iter().all(|(found, ..)| found != profile) {
-                self.show_webhooks(profile, 0, 0);
+                self.show_webhooks(profile, [0; 3]);
             }
         }
         set(&self.alerts_unsent, found.alerts_unsent);

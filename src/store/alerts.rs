@@ -272,19 +272,6 @@ pub enum ChannelState {
     Dropped(Timestamp),
 }
 
-/// The number of undelivered entries, over all channels.
-pub fn unsent_count(view: &View<'_>) -> Result<u64> {
-    let mut rows = view.conn.prepare_cached("SELECT count(*) FROM alert_delivery WHERE due_at IS NOT NULL")?;
-    Ok(rows.query_row([], |row| row.get(0))?)
-}
-
-/// The number of those of them that were tried without success since the start.
-pub fn failing_count(view: &View<'_>) -> Result<u64> {
-    let sql = "SELECT count(nullif(tries, 0)) FROM alert_delivery WHERE due_at IS NOT NULL";
-    let mut rows = view.conn.prepare_cached(sql)?;
-    Ok(rows.query_row([], |row| row.get(0))?)
-}
-
 /// At most `limit` alerts, newest first, before the alert with this id (the last one of the previous page); each with
 /// the state of its channels.
 ///

@@ -83,11 +83,12 @@ pub fn backed_up(tx: &Tx<'_>, file: &str) -> Result<()> {
     note(tx, Action::BackedUp, None, None, Some(file))
 }
 
-/// When a backup last took the place of the database.
-pub fn last_restore(view: &View<'_>) -> Result<Option<Timestamp>> {
-    let mut row = view.conn.prepare_cached("SELECT max(at) FROM audit WHERE action = ?")?;
-    let at: Option<i64> = row.query_row([Action::Restored.name()], |row| row.get(0))?;
-    Ok(at.map(Timestamp::from_millis))
+/// When a backup last took the place of the database, and which one.
+pub fn last_restore(view: &View<'_>) -> Result<Option<(Timestamp, String)>> {
+    let sql = "SELECT at, note FROM audit WHERE action = ? ORDER BY key DESC LIMIT 1";
+    let mut row = view.conn.prepare_cached(sql)?;
+    let found = row.query_row([Action::Restored.name()], |row| Ok((convert::moment(row, "at")?, row.get("note")?)));
+    Ok(found.optional()?)
 }
 
 /// Writes that this file of a backup is downloaded.

@@ -125,6 +125,10 @@ fn make(
     file: &Path,
     progress: impl FnMut(Progress),
 ) -> Result<Made> {
+    let folder = folder_of(file);
+    if !folder.exists() {
+        return Err(at(&folder, "does not exist: make this folder first, or name a file in another one"));
+    }
     let key_file = beside(file, ".key");
     let all = [file.to_owned(), key_file.clone(), beside(file, ".part"), beside(&key_file, ".part")];
     all.iter().try_for_each(|file| files::expect_file(file))?;

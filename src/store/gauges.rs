@@ -1,6 +1,10 @@
 //! Counts for people who watch the server. None of them reads finished deliveries, whose number only grows.
 
-use super::{Db, Result, View, alerts, files, room};
+use super::{
+    Db, Result, View,
+    channels::{self, ChannelNames},
+    files, room,
+};
 use crate::{
     domain::{delivery::State, timestamp::Timestamp},
     metrics::GaugeValues,
@@ -15,8 +19,8 @@ const COUNTED: [(State, &str); 4] = [
 ];
 
 impl Db {
-    /// Reads the gauges from the database and its files.
-    pub async fn gauges(&self, now: Timestamp) -> Result<GaugeValues> {
+    /// Reads the gauges from the database and its files. Unsent alerts are those for channels that are set up.
+    pub async fn gauges(&self, now: Timestamp, set_up: ChannelNames) -> Result<GaugeValues> {
         let found = self.read(move |view| {
             let (deliveries, webhooks) = (deliveries(view)?, webhooks(view)?);
             let oldest_due = oldest_due(view)?.map(|due| now.since(due)).unwrap_or_default();
@@ -24,7 +28,7 @@ impl Db {
                 deliveries,
                 oldest_due,
                 webhooks,
-                alerts_unsent: alerts::unsent_count(view)?,
+                alerts_unsent: channels::unsent_count(view, &set_up)?,
                 used: room::used(view)?,
                 ..GaugeValues::default()
             })
@@ -65,10 +69,12 @@ fn oldest_due(view: &View<'_>) -> Result<Option<Timestamp>> {
     Ok(due_at.map(Timestamp::from_millis))
 }
 
-fn webhooks(view: &View<'_>) -> Result<Vec<(String, u64, u64)>> {
+fn webhooks(view: &View<'_>) -> Result<Vec<(String, [u64; 3])>> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT profile, sum(state = 'active'), sum(state = 'suspended') FROM endpoint WHERE profile != '' GROUP BY profile",
+        "SELECT profile, sum(state = 'active'), sum(state = 'suspended' AND suspended_reason != 'paused'),
+           sum(state = 'suspended' AND suspended_reason = 'paused')
+         FROM endpoint WHERE profile != '' GROUP BY profile",
     )?;
-    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?])))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -289,6 +289,8 @@ impl Keys {
     }
 
     fn parse(path: &Path, text: &str, file: Stamp) -> Result<Self> {
+        // Some editors begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let wrong = || unusable(path, "a line is not '<id 0-255> <64 hexadecimal digits>'");
         let ring = lines.map(|line| parse_key(line).ok_or_else(wrong)).collect::<Result<Vec<_>>>()?;

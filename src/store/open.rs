@@ -133,14 +133,20 @@ pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: boo
     })))
 }
 
-/// Makes sure that the file is ours, and that no restore is under way. A server makes a missing file, and gets its lock.
+/// Makes sure that the file is ours, and that no restore is under way. A server makes a missing file, readable by its
+/// owner only, and gets its lock.
 fn enter(path: &Path, serving: bool) -> Result<Option<ServerLock>> {
     files::expect_whole(path)?;
     if !serving {
         return expect_ours(path).map(|()| None);
     }
-    refuse_foreign(path)?;
+    files::expect_file(path)?;
+    let is_new = files::make(path).is_ok();
+    // Before the look at the file: whoever holds the lock may just be making the database in it.
     let lock = ServerLock::take(path)?;
+    if !is_new {
+        known(path)?;
+    }
     // A restore that began meanwhile has found the lock, or has left its note.
     files::expect_whole(path)?;
     Ok(Some(lock))
@@ -196,13 +202,6 @@ pub(super) fn newer(path: &Path) -> Error {
     at(path, "was made by a newer ngoma: run that version, or restore a backup made before the upgrade")
 }
 
-/// Refuses a file that is not ours without touching it; creates a missing one, readable by its owner only. Not for a
-/// process that has the file open.
-fn refuse_foreign(path: &Path) -> Result<()> {
-    files::expect_file(path)?;
-    if files::make(path).is_ok() { Ok(()) } else { known(path) }
-}
-
 /// Refuses a file that is not ours without touching it. An empty file may become ours.
 pub(super) fn known(path: &Path) -> Result<()> {
     files::expect_file(path)?;
@@ -240,8 +239,10 @@ fn connection(path: &Path, durability: Durability) -> rusqlite::Result<Connectio
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     let made: bool = conn.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
     if made {
-        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-        conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+        // Both at once: a file without its mark is refused as one of another program.
+        conn.execute_batch(&format!(
+            "BEGIN; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {APPLICATION_ID}; COMMIT"
+        ))?;
     }
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;

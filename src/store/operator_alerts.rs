@@ -26,20 +26,32 @@ pub fn raise(tx: &Tx<'_>, about: About, said: &str) -> Result<bool> {
     if !may_be_raised(tx, about, tx.now)? {
         return Ok(false);
     }
+    write(tx, about, said)?;
+    Ok(true)
+}
+
+fn write(tx: &Tx<'_>, about: About, said: &str) -> Result<()> {
     tx.conn
         .prepare_cached(
             "INSERT INTO alert (id, kind, created_at, since, about, said) VALUES (?1, 'operator', ?2, ?2, ?3, ?4)",
         )?
         .execute((AlertId::mint(tx.now).to_bytes(), tx.now.millis(), about.name(), said))?;
-    alerts::begin(tx)?;
-    Ok(true)
+    alerts::begin(tx)
 }
 
-/// Notes that all is well again: from now on the same may be raised at once.
+/// Notes that all is well again, and tells the operator if an alert said otherwise: from now on the same may be raised at
+/// once.
 pub fn clear(tx: &Tx<'_>, about: About) -> Result<()> {
+    let mut rows =
+        tx.conn.prepare_cached("SELECT max(created_at) AS last FROM alert WHERE about = ? AND cleared_at IS NULL")?;
+    let Some(last) = rows.query_row([about.name()], |row| convert::moment_if(row, "last"))? else { return Ok(()) };
     let sql = "UPDATE alert SET cleared_at = ?2 WHERE about = ?1 AND cleared_at IS NULL";
     tx.conn.prepare_cached(sql)?.execute((about.name(), tx.now.millis()))?;
-    Ok(())
+    // A certificate that is fresh again has an alert of its own.
+    if matches!(about, About::Certificate | About::CertificateFresh) {
+        return Ok(());
+    }
+    write(tx, About::Over, &format!("This is over: {}. The alert about it is of {last}.", about.title()))
 }
 
 /// Whether an alert about this was raised and is not cleared.
@@ -78,32 +90,6 @@ fn alert(row: &Row<'_>) -> rusqlite::Result<OperatorAlert> {
         about: convert::about(&row.get::<_, String>("about")?)?,
         said: row.get("said")?,
         created_at: convert::moment(row, "created_at")?,
+        cleared_at: convert::moment_if(row, "cleared_at")?,
     })
-}
-
-/// Notes that a server begins to serve. If the one before did not end as it should, the operator gets an alert.
-pub fn server_begins(tx: &Tx<'_>) -> Result<()> {
-    let mut rows = tx.conn.prepare_cached("SELECT at FROM moment WHERE serving = 1")?;
-    let last = rows.query_row([], |row| convert::moment(row, "at")).optional()?;
-    if let Some(last) = last {
-        let said = format!(
-            "The server that ran before did not stop as it should: it crashed, was killed, the machine lost its power, or this \
-             is a copy of a database that was in use. It last wrote at {last}. It serves again since {}.",
-            tx.now
-        );
-        raise(tx, About::Crash, &said)?;
-    }
-    serving(tx, true)
-}
-
-/// Notes that the server has ended as it should. For the next start this is also the last moment at which it wrote.
-pub fn server_ends(tx: &Tx<'_>) -> Result<()> {
-    serving(tx, false)
-}
-
-fn serving(tx: &Tx<'_>, serves: bool) -> Result<()> {
-    let sql = "INSERT INTO moment (one, at, serving) VALUES (1, ?1, ?2)
-               ON CONFLICT DO UPDATE SET at = excluded.at, serving = excluded.serving";
-    tx.conn.prepare_cached(sql)?.execute((tx.now.millis(), serves))?;
-    Ok(())
 }

@@ -155,12 +155,12 @@ pub fn restore(
     progress(Progress::Checking);
     let note = look_through(&places.parts(storage), file, from.as_deref())?;
     let found = facts(&places.part).map_err(|error| open::unusable(file, &error))?;
-    let settled = since_backup::settle(&places.part, &places.path, file, now);
+    let settled = since_backup::settle(&places.part, &places.path, (file, found.as_of), now);
     let since = settled.map_err(|error| at(&places.part, &format!("cannot be written: {error}")))?;
     for (part, former) in [(&places.part, &places.path), (&places.key_part, &places.key)] {
         finish(part, former)?;
     }
-    let name = format!("before-restore-{}", now.to_string().replace(':', "-"));
+    let name = free_name(&places, now);
     let written = write_note(&places, &name, file)?;
     // From here on no server starts. One that began to start in between has the lock.
     let lock = match lock {
@@ -376,7 +376,7 @@ fn switch(places: &Places, name: &str) -> Result<Vec<PathBuf>> {
         let put = || {
             for file in taken.iter().filter(|file| file.symlink_metadata().is_ok()) {
                 files::make_folders(&folder, 0o700)?;
-                fs::rename(file, free_name(&folder, file))?;
+                fs::rename(file, folder.join(file.file_name().unwrap_or_default()))?;
                 File::open(&folder)?.sync_all()?;
             }
             fs::rename(part, &taken[0])?;
@@ -399,11 +399,15 @@ fn switch(places: &Places, name: &str) -> Result<Vec<PathBuf>> {
     Ok(before)
 }
 
-/// The name for a file in a folder: its own, or with a number if that is taken.
-fn free_name(folder: &Path, file: &Path) -> PathBuf {
-    let own = folder.join(file.file_name().unwrap_or_default());
-    let others = (2..NAMES).map(|number| beside(&own, &format!(".{number}")));
-    std::iter::once(own.clone()).chain(others).find(|name| name.symlink_metadata().is_err()).unwrap_or(own)
+/// The name of a folder that is there neither beside the database nor beside the key: the files of two restores never
+/// come together, because SQLite would read the log of one with the database of the other.
+fn free_name(places: &Places, now: Timestamp) -> String {
+    let own = format!("before-restore-{}", now.to_string().replace(':', "-"));
+    let others = (2..NAMES).map(|number| format!("{own}.{number}"));
+    let free = |name: &String| {
+        [&places.path, &places.key].iter().all(|file| folder_of(file).join(name).symlink_metadata().is_err())
+    };
+    std::iter::once(own.clone()).chain(others).find(free).unwrap_or(own)
 }
 
 /// Syncs the folder of the database.

@@ -26,6 +26,7 @@ const ALL: &[M<'static>] = &[
     M::up(include_str!("migrations/0021.sql")),
     M::up(include_str!("migrations/0022.sql")),
     M::up(include_str!("migrations/0023.sql")),
+    M::up(include_str!("migrations/0024.sql")),
 ];
 pub(super) const SCHEMA: usize = ALL.len();
 pub(super) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(ALL);

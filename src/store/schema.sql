@@ -278,7 +278,8 @@ CREATE INDEX audit_of_account ON audit (account) WHERE account IS NOT NULL;
 CREATE TABLE moment (
   one     INTEGER PRIMARY KEY CHECK (one = 1),
   at      INTEGER NOT NULL,
-  serving INTEGER NOT NULL DEFAULT 0 CHECK (serving IN (0, 1))       -- a server serves, or did not end as it should
+  serving INTEGER NOT NULL DEFAULT 0 CHECK (serving IN (0, 1)),      -- a server serves, or did not end as it should
+  dev     INTEGER NOT NULL DEFAULT 0 CHECK (dev IN (0, serving))     -- it is one of ngoma serve --dev
 ) STRICT;
 
 -- How far the tables had grown at some serving time: rows with smaller keys are older. The wall clock ages nothing.

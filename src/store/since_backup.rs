@@ -24,12 +24,18 @@ pub struct SinceBackup {
     pub deleted: Vec<(String, EndpointId)>,
 }
 
-/// Compares the copy with the database of now, revokes in the copy the tokens that were revoked, and notes the restore in
-/// its audit, if its version has one. `None` if the database of now cannot be read, or has no account in common with the copy.
+/// Compares the copy, which knows all until `as_of`, with the database of now, revokes in the copy the tokens that were
+/// revoked, and notes the restore in its audit, if its version has one. `None` if the database of now cannot be read, or has
+/// no account in common with the copy.
 ///
 /// # Errors
 /// A copy that cannot be written.
-pub(super) fn settle(copy: &Path, now: &Path, backup: &Path, at: Timestamp) -> rusqlite::Result<Option<SinceBackup>> {
+pub(super) fn settle(
+    copy: &Path,
+    now: &Path,
+    (backup, as_of): (&Path, Option<Timestamp>),
+    at: Timestamp,
+) -> rusqlite::Result<Option<SinceBackup>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI;
     let copy = Connection::open_with_flags(copy, flags)?;
     let since = look(&copy, now).ok().flatten();
@@ -39,7 +45,8 @@ pub(super) fn settle(copy: &Path, now: &Path, backup: &Path, at: Timestamp) -> r
         tx.execute("UPDATE token SET revoked_at = ? WHERE id = ?", (at.millis(), token.to_bytes()))?;
         note(&tx, at, Action::TokenRevoked, Some(&token.to_string()), "it was revoked after the backup")?;
     }
-    note(&tx, at, Action::Restored, None, &backup.display().to_string())?;
+    let knows = as_of.map_or_else(|| ", which is empty".to_owned(), |as_of| format!(", which knows all until {as_of}"));
+    note(&tx, at, Action::Restored, None, &format!("{}{knows}", backup.display()))?;
     tx.commit()?;
     copy.close().map_err(|(_, error)| error)?;
     Ok(since)

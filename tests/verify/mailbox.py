@@ -11,6 +11,8 @@ are lines of stdin, each answered by one line:
     swallow         keep the mail, and then never say yes           -> ok
     close           break the connection at the mail                -> ok
     slow            keep the mail, say yes when the next order comes -> ok
+    endless         answer EHLO by a line that does not end         -> ok
+    said            wait for the end of such a line                 -> how many bytes of it were taken
     mails N         wait until N mails are kept                     -> all of them
     tries N         wait until N connections said EHLO or broke     -> how many did
 
@@ -43,6 +45,9 @@ logging.disable(logging.CRITICAL)
 changed = threading.Condition()
 behaviour = "take"
 tries = 0
+# The line that does not end, which ends here all the same; and what was taken of it.
+ENDLESS = 64 << 20
+said = None
 
 
 def kept():
@@ -69,6 +74,20 @@ def keep(session, envelope):
         os.fsync(file.fileno())
 
 
+async def say_without_end(server):
+    global said
+    taken = 0
+    try:
+        while taken < ENDLESS:
+            server._writer.write(b"2" * 65536)
+            await server._writer.drain()
+            taken += 65536
+    finally:
+        with changed:
+            said = taken
+            changed.notify_all()
+
+
 class Handler:
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
         global tries
@@ -78,6 +97,8 @@ class Handler:
             with changed:
                 tries += 1
                 changed.notify_all()
+        if behaviour == "endless":
+            await say_without_end(server)
         return responses
 
     async def handle_RCPT(self, server, session, envelope, address, options):
@@ -141,6 +162,9 @@ for line in sys.stdin:
         elif order == "tries":
             changed.wait_for(lambda: tries >= int(rest), PATIENCE)
             print(tries, flush=True)
+        elif order == "said":
+            changed.wait_for(lambda: said is not None, PATIENCE)
+            print(said, flush=True)
         else:
             behaviour = line.strip()
             print("ok", flush=True)

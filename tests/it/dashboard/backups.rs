@@ -58,6 +58,26 @@ fn a_backup_is_downloaded_to_the_byte_and_its_key_apart() {
 }
 
 #[test]
+fn a_backup_of_any_name_is_downloaded_by_its_link_and_so_is_its_key() {
+    let world = World::new();
+    let browser = operator(&world);
+    back_up(&browser);
+    let made = world.folder().join("backups/2026-04-20T11-55-00Z.db");
+    let names = ["before upgrade.db", "a+b.db", "100%25?#&.db", "kahawa-\u{e9}.db"];
+    for name in names {
+        fs::copy(&made, made.with_file_name(name)).expect("copied");
+        fs::copy(made.with_extension("db.key"), made.with_file_name(format!("{name}.key"))).expect("copied");
+    }
+    let page = browser.get("/ui/system").text;
+    let links = page.split("href=\"/ui/system/backups/").skip(1).filter_map(|rest| rest.split('"').next());
+    let links: Vec<&str> = links.collect();
+    assert_eq!(links.len(), 2 * (names.len() + 1), "{page}");
+    for link in links {
+        assert_eq!(download(&world, &browser, &format!("/ui/system/backups/{link}")).0, 200, "{link}");
+    }
+}
+
+#[test]
 fn only_the_operator_downloads_and_only_backups() {
     let world = World::new();
     let browser = operator(&world);

@@ -31,7 +31,9 @@ fn signing_in_leads_on_only_within_the_dashboard() {
     let stranger = Browser::new(&world);
     let lands = |next| stranger.post("/ui/sign-in", &[("token", &token), ("next", next)]).header("location").to_owned();
     assert_eq!(lands("/ui/webhooks?state=failing"), "/ui/webhooks?state=failing");
-    for elsewhere in ["//evil.example", "https://evil.example/ui/", "/v1/webhooks", "/ui//evil.example", "/uix"] {
+    for elsewhere in
+        ["/ui/\r\nx: y", "//evil.example", "https://evil.example/ui/", "/v1/webhooks", "/ui//evil.example", "/uix"]
+    {
         assert_eq!(lands(elsewhere), "/ui", "{elsewhere}");
     }
 }

@@ -191,7 +191,7 @@ fn a_backup_overwrites_nothing_and_one_that_fails_leaves_nothing() {
         fs::remove_file(site.folder().join(there)).expect("removed");
     }
     assert!(refused(&site, "ngoma.db").contains("is there already"));
-    assert!(refused(&site, "nowhere/copy.db").contains("nowhere"));
+    assert!(refused(&site, "nowhere/copy.db").contains("nowhere does not exist: make this folder first"));
     let key = fs::read(site.folder().join("ngoma.key")).expect("the key");
     fs::write(site.folder().join("ngoma.key"), format!("0 {}\n", "7".repeat(64))).expect("written");
     assert!(refused(&site, "copy.db").contains("does not open"));

@@ -105,7 +105,7 @@ fn check_names_every_fault_that_would_stop_a_start() {
         (("STORAGE__PATH", "nowhere/ngoma.db"), "the folder nowhere"),
         (("STORAGE__PATH", "ngoma.key/ngoma.db"), "ngoma.key is no folder"),
         (("STORAGE__KEY_FILE", "other.key"), "other.key is missing"),
-        (("STORAGE__KEY_FILE", "ngoma.db"), "storage.key_file = ngoma.db"),
+        (("STORAGE__KEY_FILE", "ngoma.db"), r#"storage.key_file = "ngoma.db""#),
         (("SERVER__LISTEN", "127.0.0.1:http"), "server.listen"),
         (("SERVER__LISTEN", "203.0.113.7:8080"), "cannot listen on 203.0.113.7:8080"),
         (("SERVER__MAX_BODY_BYTES", "1000000000000"), "server.max_body_bytes"),

@@ -1,7 +1,7 @@
 //! Files that a start refuses and leaves untouched: another server's database, another program's file, another key.
 
 use std::{
-    fs,
+    fs::{self, File},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::Arc,
@@ -74,6 +74,23 @@ fn a_second_server_on_the_same_file_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
+fn a_start_beside_one_that_is_just_making_the_database_is_told_that_it_is_in_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = folder.path().join("ngoma.db");
+    // Its first page is there, and the mark of our files is not.
+    Connection::open(&database).and_then(|conn| conn.execute_batch("CREATE TABLE t (x)")).expect("a file");
+    let lock = File::options().read(true).write(true).open(&database).expect("it is there");
+    lock.lock().expect("locked, as the first server has it");
+    let said = |words: &str| {
+        let (code, _, said) = run(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+        assert!(code == 1 && said.contains(words), "{words}: {said}");
+    };
+    said("is in use: another ngoma is already serving this database");
+    lock.unlock().expect("unlocked");
+    said("is a SQLite file of another program");
+}
+
+#[test]
 fn by_another_name_of_the_file_no_second_server_gets_in() {
     let mut world = World::new();
     let aside = tempfile::tempdir().expect("a folder");
@@ -111,7 +128,7 @@ fn names_that_sqlite_takes_for_something_else_are_refused_and_so_is_one_for_two_
             let mut command = ngoma(folder.path(), arguments);
             let (code, _, said) = finish(command.env(format!("NGOMA_STORAGE__{}", key.to_uppercase()), value));
             let told =
-                said.contains(&format!("storage.{key} = {value}")) && said.contains("expected the name of a file");
+                said.contains(&format!("storage.{key} = \"{value}\"")) && said.contains("expected the name of a file");
             assert!(code == 1 && told, "{arguments:?} {key} {value}: {said}");
         }
     };

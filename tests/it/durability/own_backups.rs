@@ -228,7 +228,7 @@ fn the_program_makes_its_first_backup_as_it_stands_and_with_dev_it_makes_none() 
 fn settings_of_backups_that_cannot_be_used_are_refused_with_a_sentence() {
     let folder = tempfile::tempdir().expect("a folder");
     for (key, value, said) in [
-        ("EVERY", "9m", "backup.every = 9m"),
+        ("EVERY", "9m", r#"backup.every = "9m""#),
         ("EVERY", "31d", "or 0s for no backups"),
         ("KEEP", "0", "backup.keep = 0"),
         ("FOLDER", "", "backup.folder"),

@@ -99,7 +99,7 @@ fn a_backup_is_restored_by_one_command_which_says_what_is_lost_and_keeps_what_wa
 
     let said = done(&site, &["restore", "copy.db"]);
     for words in [
-        "ngoma.db is now copy.db",
+        "ngoma.db now holds copy.db",
         "key was read from copy.db.key",
         "ago: 1 events that were accepted later are lost",
         "deliveries in it wait",
@@ -208,7 +208,7 @@ fn a_backup_that_is_no_good_changes_nothing() {
     write("wrong.key", format!("0 {}\n", "7".repeat(64)).as_bytes());
     fs::create_dir(folder.join("folder.db")).expect("a folder");
     for (words, said) in [
-        (&["restore", "nowhere.db"][..], "nowhere.db cannot be read"),
+        (&["restore", "nowhere.db"][..], "nowhere.db is not there"),
         (&["restore", "text.db"], "text.db is no backup"),
         (&["restore", "empty.db"], "empty.db is empty"),
         (&["restore", "folder.db"], "folder.db is a folder"),
@@ -300,6 +300,20 @@ fn a_restore_of_root_follows_no_link_that_the_servers_user_has_made() {
             && fs::read(&path).is_ok_and(|bytes| bytes.windows(14).any(|part| part == b"root's secrets"))
     });
     assert!(!leaked, "what only root may read is not copied");
+}
+
+#[test]
+fn restores_in_the_same_second_keep_what_was_there_in_a_folder_each() {
+    let (site, _) = two_states();
+    let there = [2, 1, 1, 1];
+    for _ in there {
+        done(&site, &["restore", "copy.db"]);
+    }
+    let before = before(site.folder());
+    let kept: Vec<usize> = before.iter().map(|folder| events(&folder.join("ngoma.db"))).collect();
+    assert_eq!(kept, there, "{before:?}");
+    done(&site, &["restore", before[0].join("ngoma.db").to_str().expect("a path")]);
+    assert_eq!(events(&site.database()), 2, "and it leads back");
 }
 
 #[test]

@@ -403,11 +403,11 @@ fn removed_data_that_a_reader_kept_in_the_log_is_gone_from_it_an_hour_after_the_
 fn settings_that_would_keep_too_little_are_refused_with_a_sentence() {
     let folder = tempfile::tempdir().expect("a folder");
     for (settings, refused) in [
-        (&[("DELIVERED", "23h")][..], Some("retention.delivered = 23h")),
-        (&[("DELIVERED", "0s")], Some("retention.delivered = 0s")),
-        (&[("UNDELIVERED", "29d")], Some("retention.undelivered = 29d")),
-        (&[("DELIVERED", "1d"), ("UNDELIVERED", "36501d")], Some("retention.undelivered = 36501d")),
-        (&[("DELIVERED", "1d"), ("UNDELIVERED", "7d")], Some("retention.undelivered = 7d")),
+        (&[("DELIVERED", "23h")][..], Some(r#"retention.delivered = "23h""#)),
+        (&[("DELIVERED", "0s")], Some(r#"retention.delivered = "0s""#)),
+        (&[("UNDELIVERED", "29d")], Some(r#"retention.undelivered = "29d""#)),
+        (&[("DELIVERED", "1d"), ("UNDELIVERED", "36501d")], Some(r#"retention.undelivered = "36501d""#)),
+        (&[("DELIVERED", "1d"), ("UNDELIVERED", "7d")], Some(r#"retention.undelivered = "7d""#)),
         (&[("DELIVERED", "1d"), ("UNDELIVERED", "8d")], None),
         (&[("DELIVERED", "36500d"), ("UNDELIVERED", "36500d")], None),
     ] {

@@ -116,6 +116,7 @@ const CHECKS: &[(&str, &[&str])] = &[
     ),
     ("timed_out IN (0, 1)", &["UPDATE endpoint SET timed_out = 2"]),
     ("one = 1", &["INSERT INTO moment (one, at) VALUES (2, 7)"]),
+    ("dev IN (0, serving)", &["UPDATE moment SET dev = 1, serving = 0", "UPDATE moment SET dev = 2, serving = 1"]),
     ("test IN (0, 1)", &["UPDATE event SET test = 2 WHERE key = 1"]),
     ("length(digest) = 32", &["UPDATE event SET digest = zeroblob(20) WHERE key = 2"]),
     (

@@ -83,6 +83,8 @@ fn a_file_that_is_no_backup_of_this_database_counts_for_nothing() {
     let mut copy = File::create(folder.join("thumbs.db")).expect("a file");
     copy.write_all(&bytes).expect("written");
     copy.set_modified(UNIX_EPOCH + Duration::from_secs(1_776_600_000)).expect("before now");
+    // The metrics are read again then.
+    world.advance("1m");
     assert!(metric(&world, "ngoma_backup_age_seconds").is_some());
     assert!(operator(&world).get("/ui/system").text.contains("<code>thumbs.db</code>"));
 }

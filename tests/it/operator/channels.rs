@@ -16,14 +16,14 @@ use crate::support::{
     mailbox::{advance, outbox, told},
     program::{finish, ngoma},
     receiver::{Post, Receiver, Reply},
-    world::World,
+    world::{COOP, World},
 };
 
 const TOKEN: &str = "12345:a-token-that-nobody-may-see";
 const SECRET: &str = "whsec_x3Bnq0hUu2dW8mJk5rTzYvE7aLsNcQ1pGf4iXo9DRtM=";
 
 /// A channel of this kind with the URL.
-fn channel(kind: ChannelKind, url: &str) -> AlertChannel {
+pub fn channel(kind: ChannelKind, url: &str) -> AlertChannel {
     AlertChannel {
         kind,
         name: String::new(),
@@ -39,7 +39,7 @@ fn channel(kind: ChannelKind, url: &str) -> AlertChannel {
 }
 
 /// A world with these channels.
-fn world_of(channels: Vec<AlertChannel>) -> World {
+pub fn world_of(channels: Vec<AlertChannel>) -> World {
     World::with(|wish| {
         wish.config.server.public_url = "https://hooks.coop.example".to_owned();
         wish.config.alerts.channel = channels;
@@ -54,7 +54,8 @@ fn posted(said: &'static str, make: impl FnOnce(&str) -> AlertChannel) -> Post {
     receiver.only()
 }
 
-fn raise(world: &World, said: &'static str) {
+/// Raises an alert about the server.
+pub fn raise(world: &World, said: &'static str) {
     world.write(move |tx| operator_alerts::raise(tx, About::Room, said)).expect("written");
     told(world);
 }
@@ -121,9 +122,9 @@ fn ntfy_gets_title_message_priority_and_the_page_to_open() {
     let post = posted(SAID, |url| AlertChannel {
         token: Secret::from(TOKEN.to_owned()),
         topic: "ngoma".to_owned(),
-        ..channel(ChannelKind::Ntfy, url)
+        ..channel(ChannelKind::Ntfy, url.trim_end_matches("/hook"))
     });
-    assert_eq!((post.path.as_str(), post.header("authorization")), ("/hook", format!("Bearer {TOKEN}").as_str()));
+    assert_eq!((post.path.as_str(), post.header("authorization")), ("/", format!("Bearer {TOKEN}").as_str()));
     let body = post.json();
     assert_eq!((&body["topic"], &body["title"], &body["click"]), (&json!("ngoma"), &json!(TITLE), &json!(PAGE)));
     assert_eq!((&body["priority"], &body["tags"]), (&json!(4), &json!(["warning"])));
@@ -160,6 +161,26 @@ fn a_service_that_asks_to_wait_is_left_in_peace_for_as_long() {
         advance(&world, "1s");
         assert_eq!(receiver.wait_for(2).len(), 2);
         assert_eq!(outbox::<i64>(&world, "count(*)", "channel = 'discord' AND told_at IS NOT NULL"), 1);
+    }
+}
+
+#[test]
+fn a_channel_that_says_not_now_is_left_in_peace_by_all_that_waits_for_it() {
+    for (head, status, wait) in [("Retry-After: 90\r\n", 429, 90), ("Retry-After: 90\r\n", 503, 90), ("", 500, 5)] {
+        let receiver = Receiver::new();
+        receiver.always(Reply::Answer(status, head, b"not now".to_vec()));
+        let world = world_of(vec![channel(ChannelKind::Slack, &receiver.url())]);
+        raise(&world, SAID);
+        for about in [About::Crash, About::Clock] {
+            world.write(move |tx| operator_alerts::raise(tx, about, SAID)).expect("written");
+            told(&world);
+        }
+        receiver.only();
+        receiver.always(Reply::status(200));
+        advance(&world, &format!("{}s", wait - 1));
+        receiver.only();
+        advance(&world, "1s");
+        assert_eq!(receiver.wait_for(4).len(), 4, "three alerts, one of them twice");
     }
 }
 
@@ -260,21 +281,79 @@ fn a_channel_that_cannot_be_used_is_refused_with_its_place_and_without_its_secre
         (r#"[{kind="telegram", chat_id="7"}]"#, "alerts.channel 1.token"),
         (r#"[{kind="ntfy", url="http://127.0.0.1:1"}]"#, "alerts.channel 1.topic"),
         (r#"[{kind="text", url="ftp://t0ps3cret.example"}]"#, "alerts.channel 1.url: this URL cannot be used"),
-        (r#"[{kind="text", url="http://10.1.2.3/t0ps3cret"}]"#, "alerts.channel 1.url: "),
+        (r#"[{kind="text", url="http://169.254.169.254/t0ps3cret"}]"#, "alerts.channel 1.url: "),
         (r#"[{kind="standard", url="http://127.0.0.1:1"}]"#, "alerts.channel 1.secret: expected 1 to 256 bytes"),
         (r#"[{kind="slack", name="Chat!", url="http://127.0.0.1:1"}]"#, "alerts.channel 1.name: 'Chat!' is no name"),
         (
             r#"[{kind="text", url="http://127.0.0.1:1"}, {kind="text", url="http://127.0.0.1:1"}]"#,
             "have the name 'text'",
         ),
-        (r#"[{kind="pigeon", url="http://127.0.0.1:1"}]"#, "pigeon"),
+        (r#"[{kind="pigeon", url="http://127.0.0.1:1"}]"#, "alerts.channel 1.kind"),
         (r#"[{kind="text", url=707077}]"#, "alerts.channel 1.url"),
-        (r#"[{url="http://127.0.0.1:1"}]"#, "kind"),
+        (r#"[{kind="text", name="pager", url=707077}]"#, "alerts.channel 1 (pager).url"),
+        (r#"[{kind="text", name="pager"}]"#, "alerts.channel 1 (pager).url: a channel of the kind text needs it"),
+        (
+            r#"[{kind="telegram", token="7", chat_id=true}]"#,
+            "alerts.channel 1.chat_id in the environment variable NGOMA_ALERTS__CHANNEL: expected a number, or a text",
+        ),
+        (r#"[{url="http://127.0.0.1:1"}]"#, "kind is missing"),
     ] {
         let (code, out, said) = alerts_test(channels, &[]);
         assert!(code == 1 && said.contains(problem), "{channels}: {said}");
         assert!(!format!("{out}{said}").contains("t0ps3cret") && !said.contains("707077"), "{channels}: {said}");
     }
+}
+
+#[test]
+fn the_number_of_a_telegram_chat_needs_no_quotes() {
+    let bot = Receiver::new();
+    let channels = format!(r#"[{{kind="telegram", token="{TOKEN}", chat_id=-1001234567890, url="{}"}}]"#, bot.url());
+    let (code, _, said) = alerts_test(&channels, &[]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(bot.only().json()["chat_id"], "-1001234567890");
+}
+
+#[test]
+fn no_part_of_a_channel_s_url_is_repeated_from_its_answer() {
+    let receiver = Receiver::new();
+    let said = "no: key=k3y7 sig=S1GNATURE+a T0P/SECRET T0P%2FSECRET T0P%2fSECRET of /services/ and my t0pic";
+    receiver.always(Reply::Answer(403, "", said.as_bytes().to_vec()));
+    let url = format!("{}/services/T0P%2FSECRET/B0SSB0SS?sig=S1GNATURE+a&key=k3y7", receiver.url());
+    for (kind, topic) in [(ChannelKind::Teams, ""), (ChannelKind::Ntfy, "t0pic")] {
+        let world = world_of(vec![AlertChannel { topic: topic.to_owned(), ..channel(kind, &url) }]);
+        raise(&world, SAID);
+        let error: String = outbox(&world, "last_error", &format!("channel = '{}'", kind.name()));
+        let parts = ["S1GNATURE", "k3y7", "T0P", "SECRET", "services", topic];
+        let shown = parts.iter().filter(|part| !part.is_empty() && error.contains(**part)).collect::<Vec<_>>();
+        assert!(shown.is_empty() && error.contains("(403): no: key=*** sig=*** ***"), "{shown:?}: {error}");
+    }
+}
+
+#[test]
+fn a_chat_message_names_the_webhook_and_its_last_error_and_breaks_no_sentence() {
+    let (chat, gone) = (Receiver::new(), Receiver::new());
+    gone.always(Reply::status(410));
+    let world = world_of(vec![channel(ChannelKind::Text, &chat.url())]);
+    let coop = world.coop();
+    let webhook = coop.webhook(&gone.url(), &["*"], "s3cret");
+    coop.publish("dds.filed", json!({}));
+    told(&world);
+    let post = chat.only();
+    let lines: Vec<&str> = post.text().lines().collect();
+    let url = gone.url();
+    let expected = [
+        format!("[Ngoma] {COOP}: the webhook at 127.0.0.1 is SUSPENDED"),
+        String::new(),
+        format!(
+            "The webhook of {COOP} at 127.0.0.1 is SUSPENDED: nothing is sent to it any more. New deliveries are held."
+        ),
+        "Repair the receiver, send it a test, then resume the webhook: its page has a button for both.".to_owned(),
+        format!("webhook: {webhook} at {url}"),
+        "last error: it answered 410: gone for good".to_owned(),
+        String::new(),
+        format!("https://hooks.coop.example/ui/webhooks/{webhook}"),
+    ];
+    assert_eq!(lines, expected);
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::{
     net::TcpListener,
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ngoma::{config::Secret, domain::timestamp::Timestamp};
 
 use crate::support::{
-    receiver::PATIENCE,
+    receiver::{PATIENCE, Receiver, Reply},
     world::{START, Wish, World},
 };
 
@@ -102,6 +102,21 @@ fn a_heartbeat_that_is_not_taken_is_tried_again_a_minute_later() {
         world.advance("10s");
     }
     assert!(world.now().since(begun) < Duration::from_secs(3600), "sooner than the next usual one");
+}
+
+#[test]
+fn a_heartbeat_that_hangs_keeps_no_stop_waiting() {
+    let watcher = Receiver::new();
+    watcher.always(Reply::Hang);
+    let mut world = World::with(|wish| {
+        wish.config.alerts.heartbeat_url = Secret::from(watcher.url());
+        wish.config.delivery.timeout = Duration::from_secs(60);
+    });
+    watcher.wait_for(1);
+    let asked = Instant::now();
+    world.stop();
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}: as long as a stop waits for deliveries");
 }
 
 #[test]

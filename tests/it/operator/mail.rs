@@ -2,17 +2,13 @@
 
 use std::{process::Command, sync::Arc, time::Duration};
 
-use ngoma::{
-    config::Secret,
-    engine,
-    store::{alerts, erase},
-};
+use ngoma::{config::Secret, engine, store::erase};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{
     client::Client,
-    mailbox::{Mail, Mailbox, advance, outbox, told, world_with},
+    mailbox::{Mail, Mailbox, advance, outbox, told, unsent, world_with},
     raw_receiver::FullBacklog,
     receiver::{Receiver, Reply},
     world::{COOP, Holder, OTHER_COOP, START, World},
@@ -153,6 +149,8 @@ fn a_mail_counts_held_deliveries_when_it_is_sent_and_says_if_the_webhook_is_acti
     let text = mailbox.wait_for(1)[0].text().to_owned();
     let parts: Vec<&str> = text.split("\n  webhook        ").collect();
     assert_eq!(parts.len(), 4, "{text}");
+    let begins = format!("1 webhook of {COOP} is SUSPENDED: nothing is sent to it any more.");
+    assert!(parts[0].contains(&begins), "only one still is: {text}");
     // The second and the third event of the story, and the two that came later.
     assert!(parts[1].contains("held now       4 deliveries"), "{text}");
     assert!(parts[2].starts_with(&resumed) && parts[2].contains("resumed since"), "{text}");
@@ -169,6 +167,7 @@ fn each_suspension_has_its_own_mail_and_pausing_by_hand_has_none() {
     set("ACTIVE");
     coop.publish("dds.filed", json!({}));
     told(&world);
+    advance(&world, "5m");
     // The receiver is repaired, so that the deliveries of the last resume do not suspend the webhook again.
     receiver.always(Reply::status(200));
     set("ACTIVE");
@@ -202,7 +201,7 @@ fn while_the_mail_server_is_down_it_is_tried_on_the_schedule_and_then_sent_once(
     }
     let error: String = outbox(&world, "last_error", "channel = 'mail'");
     assert!(error.contains("connecting to 127.0.0.1:") && error.contains("refused"), "{error}");
-    let unsent = || world.block_on(world.db().read(alerts::unsent_count)).expect("a count");
+    let unsent = || unsent(&world);
     assert_eq!(unsent(), 1);
     let mut mailbox = back();
     advance(&world, "1h");
@@ -335,7 +334,7 @@ fn unsent_mails_wait_while_mail_is_turned_off() {
     world.stop();
     let url = std::mem::replace(&mut world.config.alerts.smtp_url, Secret::from(String::new()));
     world.start();
-    advance(&world, "240h");
+    advance(&world, "167h");
     world.stop();
     world.config.alerts.smtp_url = url;
     let mut mailbox = back();

@@ -124,7 +124,8 @@ fn the_figures_tell_what_happened_to_whoever_reads_as_prometheus_does() {
         // A test that failed counts nowhere.
         ("ngoma_deliveries{state=exhausted}", 0.0),
         ("ngoma_webhooks{profile=asilichain,state=active}", 1.0),
-        ("ngoma_webhooks{profile=asilichain,state=suspended}", 1.0),
+        ("ngoma_webhooks{profile=asilichain,state=suspended}", 0.0),
+        ("ngoma_webhooks{profile=asilichain,state=paused}", 1.0),
         ("ngoma_oldest_due_seconds", 0.0),
         ("ngoma_attempts_in_flight", 0.0),
         ("ngoma_alerts_unsent", 0.0),

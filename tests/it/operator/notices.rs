@@ -1,7 +1,10 @@
 //! Notices: an account's own programs are told, by signed POSTs, that a webhook was suspended, that it has recovered, and
 //! that a delivery was given up.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use ngoma::domain::{
     delivery::Failure,
@@ -151,6 +154,26 @@ fn a_notice_is_tried_again_as_alerts_are_and_nobody_else_waits_for_it() {
     world.settle();
     assert_eq!(kinds(&other.wait_for(2)), ["delivery.failed", "webhook.suspended"], "meanwhile");
     assert_eq!(place.posts().len(), 1, "the second one waits behind the first");
+    world.advance("5s");
+    let posts = place.wait_for(3);
+    assert_eq!(kinds(&posts), ["delivery.failed", "delivery.failed", "webhook.suspended"]);
+    assert_eq!(posts[0].header("webhook-id"), posts[1].header("webhook-id"), "the same notice");
+}
+
+#[test]
+fn a_stop_drops_a_notice_that_hangs_and_it_comes_again_after_the_start_under_the_same_id() {
+    let (mut world, coop, _receiver, place, _, _) = failing();
+    place.always(Reply::Hang);
+    coop.publish("batch.exported", json!({}));
+    world.settle();
+    exhaust(&world);
+    place.wait_for(1);
+    let asked = Instant::now();
+    world.stop();
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}: as long as a stop waits for deliveries");
+    place.always(Reply::status(200)).hang_up();
+    world.start();
     world.advance("5s");
     let posts = place.wait_for(3);
     assert_eq!(kinds(&posts), ["delivery.failed", "delivery.failed", "webhook.suspended"]);

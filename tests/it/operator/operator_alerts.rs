@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     aging::until,
+    browser::operator,
     database::query,
     mailbox::{Mailbox, advance, told, world_with},
     receiver::{Receiver, Reply},
@@ -102,6 +103,29 @@ fn the_same_is_said_again_after_a_day_or_when_all_was_well_in_between() {
     assert!(!raise(&world, About::Room, "four"), "not yet a day");
     world.advance("1s");
     assert!(raise(&world, About::Room, "five"), "a day");
+}
+
+#[test]
+fn the_operator_hears_once_when_it_is_over_and_the_page_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    let world = office(&mailbox, |_| {});
+    let clear = || world.write(|tx| operator_alerts::clear(tx, About::Room)).expect("cleared");
+    clear();
+    raise(&world, About::Room, "It has 2 GB.");
+    advance(&world, "24h");
+    raise(&world, About::Room, "It has 2 GB.");
+    clear();
+    clear();
+    told(&world);
+    let mails = mailbox.wait_for(3);
+    assert_eq!(mails.len(), 3, "{mails:?}");
+    assert_eq!(mails[2].header("Subject"), "[Ngoma] a problem of the server is over");
+    let said = "This is over: the database has reached its largest size. The alert about it is of 2026-04-21T11:55:00Z.\n\nNothing is left to do.";
+    assert!(mails[2].text().contains(said), "{}", mails[2].text());
+    let page = operator(&world).get("/ui/alerts").text;
+    assert!(page.contains("badge good\">a problem of the server is over") && page.contains("Over since"), "{page}");
+    assert!(!page.contains("badge warn\">the database has reached its largest size"), "{page}");
 }
 
 #[test]

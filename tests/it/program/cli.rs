@@ -152,6 +152,17 @@ fn check_looks_through_config_and_database() {
 }
 
 #[test]
+fn check_prints_json_of_settings_that_cannot_be_used_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("config.toml"), "[server]\nlisten = \"18081\"\n").expect("written");
+    let (code, out, err) = run(folder.path(), &["check", "--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("JSON: {out}{err}"));
+    let problem = found["problems"][0].as_str().expect("a sentence");
+    assert!(code == 1 && problem.contains("server.listen") && err.contains(problem), "{found} {err}");
+    assert_eq!((&found["database"], &found["warnings"]), (&Value::Null, &json!([])));
+}
+
+#[test]
 fn openapi_prints_the_committed_contract() {
     let folder = tempfile::tempdir().expect("a folder");
     let printed = run(folder.path(), &["openapi"]).1;

@@ -13,6 +13,7 @@ use crate::{
     program::readme::{blocks, chapter},
     support::{
         client::Client,
+        database::make_older_at,
         machine::{Machine, ran},
         other_programs::litestream,
         program::{Running, word_after},
@@ -41,6 +42,14 @@ fn package(folder: &Path, version: &str) -> PathBuf {
     cargo.args(["deb", "--no-build", "--fast", "--deb-version", version, "--output"]).arg(&file);
     ran(cargo.current_dir(root()).env("CARGO_TARGET_DIR", built.path()));
     file
+}
+
+/// Changes the settings file in a package, as a new version may.
+fn change_settings(package: &Path) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let change = "dpkg-deb --raw-extract \"$1\" \"$2\" && cd \"$2\" && echo '# New in this version.' >> etc/ngoma/config.toml && \
+                  find etc usr -type f -exec md5sum {} + > DEBIAN/md5sums && dpkg-deb --root-owner-group --build . \"$1\"";
+    ran(Command::new("sh").args(["-c", change, "sh"]).arg(package).arg(folder.path().join("parts")));
 }
 
 /// A person at the machine: the account's token, and what they do with it.
@@ -108,6 +117,8 @@ fn keeps_a_warm_copy(machine: &Machine, person: &Person) {
     person.sees("BATCH-AFTER-THE-COPY");
 }
 
+/// The schema of the version that is upgraded.
+const FORMER_SCHEMA: u32 = 22;
 const UP: &str =
     "systemctl is-active ngoma && curl -sS --fail --retry 5 --retry-connrefused http://127.0.0.1:8080/health/ready";
 
@@ -118,7 +129,7 @@ fn the_package_starts_in_a_clean_debian_is_upgraded_keeps_the_data_when_removed_
     }
     let machine = Machine::boot();
     package(machine.root(), "0.1.9-1");
-    package(machine.root(), "99-1");
+    change_settings(&package(machine.root(), "99-1"));
 
     machine.run("apt-get install --yes /ngoma_0.1.9-1.deb");
     machine.run(UP);
@@ -135,11 +146,16 @@ fn the_package_starts_in_a_clean_debian_is_upgraded_keeps_the_data_when_removed_
     assert_eq!(machine.run("find /var/lib/ngoma -maxdepth 1 -type f ! -user ngoma"), "");
 
     let before = machine.run("systemctl show --property MainPID ngoma");
-    machine.run("apt-get install --yes /ngoma_99-1.deb");
+    // The version before had an older schema, and the person has changed the settings file, as the new version has.
+    machine.run("systemctl stop ngoma");
+    make_older_at(&machine.root().join("var/lib/ngoma/ngoma.db"), FORMER_SCHEMA, "");
+    machine.run("chown ngoma:ngoma /var/lib/ngoma/ngoma.db && chmod 600 /var/lib/ngoma/ngoma.db");
+    machine.run("apt-get install --yes --option Dpkg::Options::=--force-confold /ngoma_99-1.deb");
     machine.run(UP);
     assert_ne!(machine.run("systemctl show --property MainPID ngoma"), before, "the new program runs");
+    machine.run(&format!("test -e /var/lib/ngoma/ngoma.db.before-{FORMER_SCHEMA}"));
     person.sees("BATCH-UPGRADED");
-    machine.run("grep -q allow_http /etc/ngoma/config.toml");
+    machine.run("grep -q allow_http /etc/ngoma/config.toml && grep -q 'New in this' /etc/ngoma/config.toml.dpkg-dist");
 
     machine.run("apt-get remove --yes ngoma");
     assert_ne!(machine.try_run("systemctl is-active ngoma").0, 0);
@@ -151,7 +167,7 @@ fn the_package_starts_in_a_clean_debian_is_upgraded_keeps_the_data_when_removed_
     machine.journal_until("listen", "listening on");
     person.sees("BATCH-INSTALLED-AGAIN");
 
-    machine.run("touch /etc/ngoma/secrets");
+    machine.run("touch /etc/ngoma/secrets && install -m 600 /dev/null /etc/ngoma/smtp_url");
     machine.run("systemctl stop listen && apt-get purge --yes ngoma");
     let left =
         machine.run("find /etc /usr /var/lib -iname '*ngoma*' ! -path '/var/lib/dpkg/*' ! -path '/var/lib/apt/*'");

@@ -44,6 +44,14 @@ fn an_address_that_cannot_be_listened_on_is_named_with_the_setting_to_change() {
 }
 
 #[test]
+fn a_section_that_stands_twice_in_the_settings_is_named_with_its_line_and_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let twice = "[server]\nlisten = \"127.0.0.1:8080\"\n[egress]\nallow_http = true\n[server]\npublic_url = \"\"\n";
+    fs::write(folder.path().join("config.toml"), twice).expect("written");
+    holds(&said(folder.path(), &["check"], &[], 1), &["config.toml", "line 5", "server", "twice, so join the two"]);
+}
+
+#[test]
 fn an_address_without_its_port_and_a_block_without_its_length_are_told_how_to_be_written() {
     let folder = tempfile::tempdir().expect("a folder");
     for (given, remedy) in [
@@ -90,12 +98,12 @@ fn a_settings_file_that_cannot_be_read_is_named_with_what_to_do() {
 fn a_setting_that_cannot_be_used_is_named_with_its_value_and_the_expected_one() {
     let folder = tempfile::tempdir().expect("a folder");
     for (settings, parts) in [
-        ("[server]\nlisten = 8080", &["server.listen = 8080", "an address and a port"][..]),
+        ("[server]\nlisten = 8080", &["server.listen = 8080", "write 127.0.0.1:8080"][..]),
         ("[limits]\nconnections = \"many\"", &["limits.connections = \"many\"", "a whole number"]),
         ("[delivery]\ntimeout = \"10\"", &["delivery.timeout = \"10\"", "a time with its unit"]),
         ("[delivery]\ntimeout = \"10m\"", &["delivery.timeout = \"10m\" in config.toml: expected 100ms to 60s"]),
         ("[egress]\nallow = \"10.20.0.1/32\"", &["egress.allow = \"10.20.0.1/32\"", "a list in square brackets"]),
-        ("[egress]\npublic = \"no\"", &["egress.public = \"no\"", "true or false"]),
+        ("[egress]\npublic = \"maybe\"", &["egress.public = \"maybe\"", "true or false"]),
         ("[log]\nformat = \"xml\"", &["log.format = \"xml\"", "expected text or json"]),
         ("[log]\nlevel = \"loud\"", &["log.level = \"loud\" in config.toml: expected error, warn"]),
         ("[retention]\ndelivered = \"100d\"", &["retention.undelivered = \"90d\", its default: expected"]),

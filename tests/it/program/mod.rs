@@ -1,5 +1,6 @@
 //! The built program and what comes with it: commands, settings, files, log, memory; contract, README and source.
 
+mod account_ids;
 mod circles;
 mod cli;
 mod contract;

@@ -329,3 +329,22 @@ fn a_user_who_may_not_look_at_the_database_is_told_so_and_to_use_sudo() {
         assert!(!said.contains("there is no database"), "{said}");
     }
 }
+
+#[test]
+fn where_the_data_of_a_service_are_a_check_asks_for_sudo_and_a_start_says_how_to_try_ngoma_beside_it() {
+    if user() != 65534 {
+        return;
+    }
+    let site = Site::new();
+    give(site.folder());
+    fs::set_permissions(site.folder(), fs::Permissions::from_mode(0o700)).expect("set");
+    for (words, part) in [
+        (&["check"] as &[&str], "run this with sudo"),
+        (&["serve", "--dev"], "in a folder with a config.toml of its own"),
+    ] {
+        let mut command = ngoma(Path::new("/"), words);
+        let (code, _, said) = finish(command.env("NGOMA_STORAGE__PATH", site.database()).uid(65533));
+        assert_eq!((code, said.lines().count()), (1, 1), "{said}");
+        assert!(said.contains("ngoma.db") && said.contains(part), "{said}");
+    }
+}

@@ -7,7 +7,9 @@ use std::{
     process::Command,
 };
 
-use crate::support::{program::finish, site::Site};
+use serde_json::{Value, json};
+
+use crate::support::{leaks, program::finish, site::Site, world::COOP};
 
 /// Kinds of things at a file's place.
 const KINDS: [(&str, &str); 4] =
@@ -59,4 +61,26 @@ fn files_named_by_settings_must_be_regular_files() {
             assert!(said.contains(&format!("{place} is {name}")), "{kind} at {place}: {said}");
         }
     }
+}
+
+#[test]
+fn a_file_with_headers_or_a_secret_is_read_up_to_a_limit_and_may_begin_with_a_byte_order_mark() {
+    let site = Site::new();
+    let create = ["webhooks", "create", "--account", COOP, "--url", "http://127.0.0.1:9/", "--events", "*"];
+    fs::write(site.folder().join("long.txt"), "X-Key: a\n".repeat(10_000)).expect("written");
+    for (option, file) in [
+        ("--header", "@long.txt"),
+        ("--header", "@/dev/zero"),
+        ("--secret-file", "long.txt"),
+        ("--secret-file", "/dev/zero"),
+    ] {
+        let said = refusal(&site, &[&create[..], &[option, file]].concat());
+        assert!(said.contains("is too long: at most 64 KiB are read"), "{option} {file}: {said}");
+    }
+    fs::write(site.folder().join("key.txt"), "\u{feff}X-Key: a\r\n").expect("written");
+    let (code, made, said) = finish(&mut site.command_of(&[&create[..], &["--header", "@key.txt", "--json"]].concat()));
+    assert_eq!(code, 0, "{said}");
+    let made: Value = serde_json::from_str(&made).expect("JSON");
+    leaks::secret(made["secret"].as_str().expect("a secret"));
+    assert_eq!(made["headers"], json!({ "X-Key": "***" }));
 }

@@ -157,3 +157,15 @@ fn the_log_says_once_that_the_key_file_is_gone_and_once_that_it_is_back() {
     let log = server.kill();
     assert_eq!(log.matches("a restart would fail").count(), 1, "{log}");
 }
+
+#[test]
+fn a_key_file_that_begins_with_a_byte_order_mark_is_read() {
+    let receiver = Receiver::new();
+    let mut world = world(&receiver);
+    world.stop();
+    let key = world.folder().join("ngoma.key");
+    let text = fs::read_to_string(&key).expect("the key file");
+    fs::write(&key, format!("\u{feff}{text}")).expect("written");
+    world.start();
+    delivers(&world, &receiver);
+}

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use ngoma::domain::timestamp::Timestamp;
+use ngoma::{config::Config, domain::timestamp::Timestamp};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring, pki_types::ServerName};
 use serde_json::{Value, json};
 
@@ -277,6 +277,8 @@ fn settings_of_tls_that_cannot_be_used_stop_the_start_and_say_which() {
         fs::write(folder.path().join("config.toml"), format!("[tls]\n{text}\n")).expect("written");
         let (code, _, said) = run(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
         assert_eq!(code, 1, "{text}: {said}");
+        let (code, _, checked) = run(folder.path(), &["check"]);
+        assert_eq!(code, 1, "{text}: a check finds what stops a start: {checked}");
         said.lines().last().expect("a sentence").to_owned()
     };
     for (text, said) in [
@@ -288,6 +290,7 @@ fn settings_of_tls_that_cannot_be_used_stop_the_start_and_say_which() {
         ("domains = [\"coop.example\"]\nextra_ca = \"nowhere.pem\"".to_owned(), "tls.extra_ca: nowhere.pem"),
         ("domains = [\"coop.example\"]\nhttp_listen = \"80\"".to_owned(), "write 127.0.0.1:80 for this machine only"),
         ("http_listen = \"127.0.0.1:0\"".to_owned(), "tls.http_listen"),
+        ("domains = [\"coop.example\"]\nhttp_listen = \"192.0.2.7:80\"".to_owned(), "tls.http_listen"),
         (format!("certificate = \"{chain}\""), "tls.key"),
         (format!("key = \"{key}\""), "tls.key"),
         (format!("certificate = \"{chain}\"\nkey = \"{chain}\""), "the key cannot be read"),
@@ -297,4 +300,19 @@ fn settings_of_tls_that_cannot_be_used_stop_the_start_and_say_which() {
         let sentence = refused(&text);
         assert!(sentence.contains(said), "{text}: {sentence}");
     }
+}
+
+#[test]
+fn with_a_certificate_of_its_own_on_another_port_the_servers_links_name_the_port() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.toml");
+    let public_url = |listen: &str, tls: &str| {
+        let text = format!("[server]\nlisten = \"{listen}\"\n[tls]\ndomains = [\"hooks.coop.example\"]\n{tls}");
+        fs::write(&file, text).expect("written");
+        Config::load(Some(&file)).expect("settings").server.public_url
+    };
+    let own = "certificate = \"chain.pem\"\nkey = \"key.pem\"";
+    assert_eq!(public_url("0.0.0.0:18443", own), "https://hooks.coop.example:18443");
+    assert_eq!(public_url("0.0.0.0:443", own), "https://hooks.coop.example");
+    assert_eq!(public_url("0.0.0.0:18443", ""), "https://hooks.coop.example", "an authority reaches it at 443");
 }

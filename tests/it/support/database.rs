@@ -54,7 +54,12 @@ pub fn largest_transaction(log: &Path) -> usize {
 /// A database as this version of the schema had it, with the accounts, tokens, webhooks and deliveries of this one, and
 /// what else the SQL adds.
 pub fn make_older(world: &World, version: u32, more: &str) {
-    let (now, old) = (world.database(), world.folder().join("old.db"));
+    make_older_at(&world.database(), version, more);
+}
+
+/// The same for a database file that no process has open.
+pub fn make_older_at(now: &Path, version: u32, more: &str) {
+    let old = now.with_file_name("old.db");
     let file = rusqlite::Connection::open(&old).expect("a file");
     file.pragma_update(None, "auto_vacuum", "INCREMENTAL").expect("set");
     file.pragma_update(None, "application_id", 0x4E67_6F6D).expect("set");

@@ -31,7 +31,8 @@ impl Machine {
         nspawn.args(["--boot", "--quiet", "--register=no", "--keep-unit", "--private-network"]);
         nspawn.args(["--directory", root_name, "--", "systemd.show_status=1"]);
         let mut nspawn = Running::start(nspawn.stdin(Stdio::null()));
-        nspawn.line_with("multi-user.target");
+        // On a busy host the console's login hides the lines of the later targets. The next command waits for these.
+        nspawn.line_with("basic.target");
         let machine = Self { root, nspawn, _folder: folder };
         machine.run("systemctl is-system-running --wait || systemctl --failed");
         machine

@@ -6,7 +6,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
-use ngoma::{config::Secret, engine::alerts::ChannelRest};
+use ngoma::{config::Secret, engine::alerts::ChannelRest, store::channels::unsent_count};
 use serde_json::Value;
 
 use crate::support::{
@@ -86,6 +86,11 @@ impl Mailbox {
         self.ask("tries 0").parse().expect("a number")
     }
 
+    /// How many bytes were taken of a line that does not end, once the other side has left.
+    pub fn said(&mut self) -> usize {
+        self.ask("said").parse().expect("a number")
+    }
+
     fn ask(&mut self, order: &str) -> String {
         writeln!(self.orders, "{order}").expect("it listens");
         self.answer()
@@ -148,6 +153,12 @@ pub fn told(world: &World) {
 pub fn advance(world: &World, by: &str) {
     world.advance(by);
     told(world);
+}
+
+/// How many alerts are not sent yet.
+pub fn unsent(world: &World) -> u64 {
+    let set_up = world.alerts().set_up();
+    world.block_on(world.db().read(move |view| unsent_count(view, &set_up))).expect("a count")
 }
 
 /// Looks into the outbox: the value of this SQL over `telling JOIN alert`.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -63,6 +64,7 @@ impl Own {
         let [at_chain, at_key] = ["pem", "key"].map(|kind| self.folder.join(format!("{name}.{kind}")));
         fs::write(&at_chain, chain.pem()).expect("written");
         fs::write(&at_key, key.serialize_pem()).expect("written");
+        fs::set_permissions(&at_key, fs::Permissions::from_mode(0o600)).expect("set");
         (at_chain, at_key)
     }
 }

@@ -59,7 +59,7 @@ pub fn run_on_a_terminal(folder: &Path, command: &str, variables: &[(&str, &str)
     let output = running.wait_with_output().expect("it ends");
     drop(keyboard);
     let shown = String::from_utf8(output.stdout).expect("UTF-8");
-    shown.lines().for_each(|line| leaks::shown(line));
+    shown.lines().for_each(leaks::shown);
     (output.status.code().unwrap_or(-1), shown)
 }
 

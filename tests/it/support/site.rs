@@ -52,6 +52,7 @@ impl Site {
         let mut site = Self { folder: folder.to_owned(), _own: None, settings: Vec::new(), token, customer_token };
         site.set("SERVER__LISTEN", "127.0.0.1:0").set("LIMITS__REQUESTS_PER_MINUTE", "0");
         site.set("EGRESS__ALLOW_HTTP", "true").set("EGRESS__PUBLIC", "false").set("EGRESS__ALLOW", "[\"127.0.0.0/8\"]");
+        site.set("ALERTS__GATHER", "0s");
         site.set("ASILICHAIN__WAITS", &format!("[{}]", vec!["\"10ms\""; MANY_SHORT_WAITS].join(",")));
         site
     }

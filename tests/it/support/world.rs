@@ -77,6 +77,8 @@ impl World {
         // Requests are not limited; the story of this limit sets it.
         config.limits.requests_per_minute = 0;
         config.egress.public = false;
+        // Alerts go at once; stories of messages about several webhooks set this.
+        config.alerts.gather = Duration::ZERO;
         // Stories of backups set this.
         config.backup.every = Duration::ZERO;
         config.egress.allow = vec!["127.0.0.0/8".parse().expect("a block")];

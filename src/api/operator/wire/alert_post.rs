@@ -125,6 +125,12 @@ enum ServerAlertType {
     /// After such an alert: the certificate is fresh again.
     #[oai(rename = "server.certificate_renewed")]
     CertificateFresh,
+    /// The database was restored from a backup: what was accepted after it is lost.
+    #[oai(rename = "server.restored")]
+    Restored,
+    /// What an earlier one told of is over.
+    #[oai(rename = "server.recovered")]
+    Over,
     /// A test that somebody asked for: nothing is wrong.
     #[oai(rename = "server.test")]
     Test,

@@ -15,7 +15,8 @@ use crate::{
 /// An account to make.
 #[derive(Debug, Deserialize, Object)]
 pub(crate) struct AccountInput {
-    /// Its id, unique over all profiles: 1 to 100 letters, digits or any of `-` `_` `.` `:`.
+    /// Its id, unique over all profiles: 1 to 100 letters, digits or any of `-` `_` `.` `:`, of which the
+    /// first is a letter or a digit.
     pub(crate) account_id: String,
     /// The profile, which names the API that the account uses.
     pub(crate) profile: String,

@@ -1,0 +1,155 @@
+//! One cause, one message: alerts of one kind about webhooks of one account go together, by mail and to chats.
+
+use std::time::Duration;
+
+use ngoma::config::{ChannelKind, Secret};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::channels::channel;
+use crate::support::{
+    client::Client,
+    mailbox::{Mailbox, advance, outbox, told, world_with},
+    receiver::{Receiver, Reply},
+    world::World,
+};
+
+const SECRET: &str = "whsec_x3Bnq0hUu2dW8mJk5rTzYvE7aLsNcQ1pGf4iXo9DRtM=";
+const PUBLIC: &str = "https://hooks.coop.example";
+
+/// A world that mails, and tells a chat and a program, as the settings are by themselves.
+struct Office {
+    world: World,
+    mailbox: Mailbox,
+    chat: Receiver,
+    program: Receiver,
+    /// The receiver of the webhooks.
+    receiver: Receiver,
+    coop: Client,
+    _folder: TempDir,
+}
+
+impl Office {
+    /// An office whose receiver answers with this status.
+    fn answering(status: u16) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mailbox, chat, program) = (Mailbox::within(folder.path()), Receiver::new(), Receiver::new());
+        let world = world_with(&mailbox.url(), |wish| {
+            wish.config.server.public_url = PUBLIC.to_owned();
+            wish.config.alerts.gather = crate::support::world::defaults().alerts.gather;
+            let mut standard = channel(ChannelKind::Standard, &program.url());
+            standard.secret = Secret::from(SECRET.to_owned());
+            wish.config.alerts.channel = vec![channel(ChannelKind::Text, &chat.url()), standard];
+        });
+        let (receiver, coop) = (Receiver::new(), world.coop());
+        receiver.always(Reply::status(status));
+        Self { world, mailbox, chat, program, receiver, coop, _folder: folder }
+    }
+
+    /// Makes this many webhooks, and publishes an event to all that there are.
+    fn publish_to(&self, number: usize) -> Vec<String> {
+        let made = (0..number).map(|_| self.coop.webhook(&self.receiver.url(), &["*"], "s3cret")).collect();
+        self.coop.publish("dds.filed", json!({}));
+        told(&self.world);
+        made
+    }
+
+    /// The subjects of the mails so far. The chat has as many messages.
+    fn mails(&mut self) -> Vec<String> {
+        let subjects: Vec<String> = self.mailbox.mails().iter().map(|mail| mail.header("Subject").to_owned()).collect();
+        assert_eq!(self.chat.posts().len(), subjects.len(), "{subjects:?}");
+        subjects
+    }
+
+    fn resume(&self, webhook: &str) {
+        self.receiver.always(Reply::status(200));
+        self.coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE" })).expect(200);
+        told(&self.world);
+    }
+}
+
+#[test]
+fn webhooks_suspended_by_one_cause_are_one_mail_and_one_chat_message_but_a_post_each_for_a_program() {
+    let mut office = Office::answering(410);
+    let webhooks = office.publish_to(3);
+    assert_eq!(office.program.wait_for(3).len(), 3, "a program gets each at once");
+    advance(&office.world, "19s");
+    assert_eq!(office.mails(), [""; 0], "others may come");
+    advance(&office.world, "1s");
+    let mail = office.mailbox.wait_for(1).remove(0);
+    assert!(mail.header("Subject").ends_with(": 3 webhooks are SUSPENDED"), "{mail:?}");
+    let chat = office.chat.only().text().to_owned();
+    let page = format!("{PUBLIC}/ui/webhooks?state=suspended");
+    assert!(mail.text().starts_with(&format!("{page}\n\n")) && chat.ends_with(&format!("\n\n{page}\n")), "{chat}");
+    for webhook in &webhooks {
+        assert!(mail.text().contains(&format!("  ngoma webhooks resume {webhook}\n")), "{}", mail.text());
+        assert!(chat.contains(&format!("\n{webhook} at 127.0.0.1: it answered 410: gone for good")), "{chat}");
+    }
+    assert!(!chat.contains("the\nwebhook"), "no line ends within a sentence: {chat}");
+    advance(&office.world, "1h");
+    assert_eq!((office.mails().len(), office.program.posts().len()), (1, 3));
+}
+
+#[test]
+fn warnings_of_one_cause_are_one_message_and_so_is_the_news_that_all_work_again() {
+    let mut office = Office::answering(500);
+    let webhooks = office.publish_to(23);
+    for wait in ["30s", "5m", "20s"] {
+        advance(&office.world, wait);
+    }
+    let mail = office.mailbox.wait_for(1).remove(0);
+    assert!(mail.header("Subject").ends_with(": 23 webhooks are failing"), "{mail:?}");
+    let text = mail.text();
+    assert!(text.starts_with(&format!("{PUBLIC}/ui/webhooks?state=failing\n\n")), "{text}");
+    assert!(webhooks.iter().all(|webhook| text.contains(&format!("{PUBLIC}/ui/webhooks/{webhook}\n"))), "{text}");
+    assert_eq!((text.matches("  last error").count(), text.matches("And 3 more:").count()), (20, 1), "{text}");
+    let long: Vec<&str> = text.lines().filter(|line| line.len() > 78).collect();
+    assert_eq!(long, [""; 0], "{text}");
+    assert!(office.chat.only().text().contains("\nand 3 more\n"), "{}", office.chat.only().text());
+    office.receiver.always(Reply::status(200));
+    for wait in ["30m", "20s"] {
+        advance(&office.world, wait);
+    }
+    let mails = office.mails();
+    assert!(mails.len() == 2 && mails[1].ends_with(": 23 webhooks work again"), "{mails:?}");
+}
+
+#[test]
+fn a_message_waits_while_others_come_but_no_longer_than_five_minutes() {
+    let mut office = Office::answering(410);
+    for _ in 0..20 {
+        office.publish_to(1);
+        assert_eq!(office.mails(), [""; 0]);
+        advance(&office.world, "15s");
+    }
+    assert!(office.mails()[0].ends_with(": 20 webhooks are SUSPENDED"));
+    office.publish_to(1);
+    advance(&office.world, "299s");
+    assert_eq!(office.mails().len(), 1, "five minutes after a message comes the next");
+    advance(&office.world, "1s");
+    assert!(office.mails()[1].ends_with("is SUSPENDED"));
+}
+
+#[test]
+fn a_webhook_that_works_again_before_its_alert_is_sent_troubles_nobody() {
+    let mut office = Office::answering(410);
+    let webhook = office.publish_to(1).remove(0);
+    office.resume(&webhook);
+    advance(&office.world, "10m");
+    assert_eq!(office.mails(), [""; 0]);
+    assert_eq!(outbox::<i64>(&office.world, "count(*)", "channel = 'mail' AND dropped_at IS NOT NULL"), 2);
+    // Who was told that it is suspended is told that it works, also after another suspension that nobody heard of.
+    for expected in [1, 2] {
+        office.receiver.always(Reply::status(410));
+        office.publish_to(0);
+        if expected == 1 {
+            advance(&office.world, "20s");
+            assert_eq!(office.mails().len(), 1);
+        }
+        office.resume(&webhook);
+    }
+    office.world.move_clock(Duration::from_secs(600));
+    told(&office.world);
+    let mails = office.mails();
+    assert!(mails.len() == 2 && mails[1].ends_with("works again"), "{mails:?}");
+}
