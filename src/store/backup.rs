@@ -19,11 +19,11 @@ use super::{
     Db, KeyRing, Result,
     backup_files::is_named_by_server,
     checksum,
-    files::{self, at, beside, clear, folder_of, write_new},
+    files::{self, at, beside, clear, folder_of, same_file, write_new},
     keyring::select_sealed,
     lock_file::{self, Found},
     open,
-    served_files::{APPLICATION_ID, same_file},
+    served_files::APPLICATION_ID,
 };
 use crate::{
     clock::Stopwatch,

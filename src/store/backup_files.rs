@@ -15,10 +15,9 @@ use std::{
 
 use super::{
     Db, Result, check,
-    files::{self, Stamp, at, beside, write_new},
+    files::{self, Stamp, at, beside, same_file, write_new},
     key_mark::{self, FirstKey},
     open::known,
-    served_files::same_file,
 };
 use crate::domain::timestamp::Timestamp;
 

@@ -14,8 +14,7 @@ use rustix::fs::OFlags;
 
 use super::{
     Result,
-    files::{self, at, clear},
-    served_files::same_file,
+    files::{self, at, clear, same_file},
 };
 
 /// How often a name is tried that others make and remove at the same time.

@@ -20,11 +20,11 @@ use zeroize::Zeroizing;
 
 use super::{
     Progress, Result, check,
-    files::{self, at, beside, clear, folder_of, write_new},
+    files::{self, at, beside, clear, folder_of, same_file, write_new},
     keyring::KeyRing,
     lock_file::{self, Found},
     open,
-    served_files::{ServerLock, being_restored, same_file},
+    served_files::{ServerLock, being_restored},
     since_backup::{self, SinceBackup},
 };
 use crate::{config::Storage, domain::timestamp::Timestamp, error::Error};

@@ -6,7 +6,7 @@
 //! locks.
 
 use std::{
-    fs::{self, File, Metadata, TryLockError},
+    fs::{self, File, TryLockError},
     os::unix::fs::{FileExt, MetadataExt},
     path::{self, Path, PathBuf},
     process,
@@ -17,7 +17,7 @@ use rusqlite::Connection;
 
 use super::{
     Result,
-    files::{self, at},
+    files::{self, FileId, at, id_of},
     keyring::random,
     lock_file::is_in_use,
 };
@@ -95,17 +95,6 @@ impl Drop for ServerLock {
         // Closing the file would be enough, except for a process that is just being started and still holds it open.
         let _ = self.0.unlock();
     }
-}
-
-/// Identifies a file: device and inode.
-type FileId = (u64, u64);
-
-fn id_of(file: &Metadata) -> FileId {
-    (file.dev(), file.ino())
-}
-
-pub(super) fn same_file(one: &Metadata, other: &Metadata) -> bool {
-    id_of(one) == id_of(other)
 }
 
 pub(super) struct ServedFiles {
