@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, Permissions},
+    fs::{self, File, Metadata, Permissions},
     io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown},
     path::{Path, PathBuf},
@@ -18,6 +18,19 @@ use crate::{config, error::Error};
 pub(super) const OWN: u32 = 0o600;
 /// The mode bits of all other users.
 const OTHERS: u32 = 0o077;
+
+/// Identifies a file: device and inode.
+pub(super) type FileId = (u64, u64);
+
+/// What identifies this file.
+pub(super) fn id_of(file: &Metadata) -> FileId {
+    (file.dev(), file.ino())
+}
+
+/// Whether two names led to one file.
+pub(super) fn same_file(one: &Metadata, other: &Metadata) -> bool {
+    id_of(one) == id_of(other)
+}
 
 /// The problem with a file's mode, and the remedy; `None` if it is for its owner only, or missing.
 pub(super) fn open_to_others(path: &Path) -> Option<String> {
@@ -42,7 +55,7 @@ pub(super) fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
 pub(super) type Stamp = (u64, u64, u64, i64, i64);
 
 /// The stamp of a file.
-pub(super) fn stamp(file: &fs::Metadata) -> Stamp {
+pub(super) fn stamp(file: &Metadata) -> Stamp {
     (file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec())
 }
 
@@ -149,12 +162,12 @@ pub(super) fn make(path: &Path) -> io::Result<File> {
 }
 
 /// Gives a file the owner and mode of the file that it replaces.
-pub(super) fn keep(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
+pub(super) fn keep(file: &File, replaced: &Metadata) -> io::Result<()> {
     give(file, replaced)?;
     file.set_permissions(replaced.permissions())
 }
 
-fn give(file: &File, like: &fs::Metadata) -> io::Result<()> {
+fn give(file: &File, like: &Metadata) -> io::Result<()> {
     let own = file.metadata()?;
     if (own.uid(), own.gid()) == (like.uid(), like.gid()) {
         return Ok(());

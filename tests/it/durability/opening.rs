@@ -85,7 +85,7 @@ fn a_start_beside_one_that_is_just_making_the_database_is_told_that_it_is_in_use
         let (code, _, said) = run(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
         assert!(code == 1 && said.contains(words), "{words}: {said}");
     };
-    said("ngoma.db is in use: ");
+    said(&format!("is in use: the ngoma with process id {} serves it", std::process::id()));
     lock.unlock().expect("unlocked");
     said("is a SQLite file of another program");
 }
