@@ -307,16 +307,14 @@ impl Inner {
         let (now, gather, own) = (self.clock.now(), self.channels.gather, channel.clone());
         let together = self.db.read(move |view| gathered_alerts::look(view, key, &own, gather, now)).await?;
         let own = channel.clone();
-        let write =
-            |run: Box<dyn FnOnce(&Tx<'_>) -> Result<()> + Send>| self.db.write(Actor::Engine, Admission::Wait, run);
         match together {
             Together::Wait(until) => {
-                write(Box::new(move |tx| gathered_alerts::wait(tx, key, &own, until))).await?;
-                Ok(None)
+                let wait = move |tx: &Tx<'_>| gathered_alerts::wait(tx, key, &own, until);
+                self.db.write(Actor::Engine, Admission::Wait, wait).await.map(|()| None)
             }
             Together::Drop(over) => {
-                write(Box::new(move |tx| gathered_alerts::drop_all(tx, &over, &own))).await?;
-                Ok(None)
+                let drop_all = move |tx: &Tx<'_>| gathered_alerts::drop_all(tx, &over, &own);
+                self.db.write(Actor::Engine, Admission::Wait, drop_all).await.map(|()| None)
             }
             Together::Go(others) => {
                 let others = others.into_iter();

@@ -38,19 +38,6 @@ pub(super) fn open_to_others(path: &Path) -> Option<String> {
     (mode & OTHERS != 0).then(|| format!("others may use it (mode {mode:o}): chmod {OWN:o} {}", path.display()))
 }
 
-/// Identifies a file: device and inode.
-pub(super) type FileId = (u64, u64);
-
-/// The identity of a file.
-pub(super) fn id_of(file: &fs::Metadata) -> FileId {
-    (file.dev(), file.ino())
-}
-
-/// Whether both are one file, perhaps by two names.
-pub(super) fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
-    id_of(one) == id_of(other)
-}
-
 /// Identifies a version of a file: device, inode, length, and the time of its last change in seconds and nanoseconds.
 pub(super) type Stamp = (u64, u64, u64, i64, i64);
 
