@@ -255,11 +255,17 @@ pub fn plan(conn: &Connection, sql: &str) -> Vec<String> {
     rows.raw_query().mapped(|row| row.get("detail")).collect::<rusqlite::Result<_>>().expect("lines")
 }
 
-#[test]
-fn growing_tables_are_read_by_their_own_index() {
+/// The database of a server that was stopped; its files go with the world.
+fn stopped() -> (World, Connection) {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
+    (world, conn)
+}
+
+#[test]
+fn growing_tables_are_read_by_their_own_index() {
+    let (_world, conn) = stopped();
     for (file, beginning, expected) in PLANS {
         assert_eq!(plan(&conn, &statement(file, beginning)), *expected, "{file}: {beginning}");
     }
@@ -267,9 +273,7 @@ fn growing_tables_are_read_by_their_own_index() {
 
 #[test]
 fn a_page_of_a_history_is_read_in_order_and_by_index() {
-    let mut world = World::new();
-    world.stop();
-    let conn = Connection::open(world.database()).expect("the file");
+    let (_world, conn) = stopped();
     let part = |beginning| statement("deliveries.rs", beginning);
     let latest = part("{COLUMNS} FROM delivery d INDEXED BY delivery_of_endpoint");
     let latest = latest.replace("{COLUMNS}", &part("SELECT d.*")).replace("{JOINS}", &part("JOIN event"));
@@ -287,9 +291,7 @@ fn a_page_of_a_history_is_read_in_order_and_by_index() {
 
 #[test]
 fn a_search_reads_only_rows_it_may_show_and_in_order() {
-    let mut world = World::new();
-    world.stop();
-    let conn = Connection::open(world.database()).expect("the file");
+    let (_world, conn) = stopped();
     let search = |beginning| statement("search.rs", beginning);
     for (index, state) in [("delivery_due", "pending"), ("delivery_held", "held"), ("delivery_exhausted", "exhausted")]
     {
@@ -338,9 +340,7 @@ fn a_search_reads_only_rows_it_may_show_and_in_order() {
 
 #[test]
 fn the_overview_and_the_list_of_webhooks_read_only_rows_that_they_show() {
-    let mut world = World::new();
-    world.stop();
-    let conn = Connection::open(world.database()).expect("the file");
+    let (_world, conn) = stopped();
     const BY_ENDPOINT: &str =
         "SELECT ifnull(sum((SELECT count(*) FROM delivery WHERE endpoint = endpoint.key AND {which}";
     let overview = |beginning| statement("overview.rs", beginning);
@@ -380,9 +380,7 @@ fn the_overview_and_the_list_of_webhooks_read_only_rows_that_they_show() {
 
 #[test]
 fn deliveries_of_a_cascade_are_found_by_their_state() {
-    let mut world = World::new();
-    world.stop();
-    let conn = Connection::open(world.database()).expect("the file");
+    let (_world, conn) = stopped();
     let follow = statement("cascade.rs", "UPDATE delivery SET state = ?3, due_at = ?4, tries");
     for (state, index) in [("pending", "delivery_due"), ("held", "delivery_held")] {
         let plan = plan(&conn, &follow.replace("{}", state));
@@ -393,9 +391,7 @@ fn deliveries_of_a_cascade_are_found_by_their_state() {
 
 #[test]
 fn gauges_are_counted_by_state_without_reading_finished_rows() {
-    let mut world = World::new();
-    world.stop();
-    let conn = Connection::open(world.database()).expect("the file");
+    let (_world, conn) = stopped();
     let count = statement("gauges.rs", "SELECT count(*) FROM delivery");
     for (which, index) in [
         ("state = 'pending'", "delivery_due"),
@@ -415,9 +411,7 @@ fn gauges_are_counted_by_state_without_reading_finished_rows() {
 
 #[test]
 fn expired_rows_are_found_by_key_and_references_to_them_by_index() {
-    let mut world = World::new();
-    world.stop();
-    let conn = Connection::open(world.database()).expect("the file");
+    let (_world, conn) = stopped();
     let spent = statement("retention.rs", "SELECT key, {ANSWERS} FROM delivery WHERE key >= ?");
     let answers = statement("retention.rs", "(SELECT ifnull(sum(ifnull(octet_length(response)");
     let spent = plan(&conn, &spent.replace("{states}", "'delivered'").replace("{ANSWERS}", &answers));

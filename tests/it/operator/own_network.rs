@@ -1,7 +1,7 @@
 //! What the settings name may be in the operator's own network, which stays closed to accounts: channels of alerts, and
 //! the heartbeat.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use ngoma::{
     config::{AlertChannel, ChannelKind, Config, Secret},
@@ -11,27 +11,12 @@ use ngoma::{
 };
 use serde_json::json;
 
+use super::channels::channel;
 use crate::support::{
     mailbox::{outbox, told},
     receiver::{Receiver, Reply},
     world::{COOP, Wish, World, defaults},
 };
-
-/// A channel of this kind.
-fn channel(kind: ChannelKind, url: &str) -> AlertChannel {
-    AlertChannel {
-        kind,
-        name: String::new(),
-        url: Secret::from(url.to_owned()),
-        secret: Secret::default(),
-        token: Secret::default(),
-        url_file: PathBuf::new(),
-        secret_file: PathBuf::new(),
-        token_file: PathBuf::new(),
-        chat_id: String::new(),
-        topic: String::new(),
-    }
-}
 
 /// The rules as they are without a setting: `https://` to public addresses only.
 fn closed(config: &mut Config) {
