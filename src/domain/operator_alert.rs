@@ -25,8 +25,6 @@ pub enum About {
     Full,
     /// The server's own certificate ends soon, could not be renewed, or is missing.
     Certificate,
-    /// It is fresh again.
-    CertificateFresh,
     /// The database was restored from a backup.
     Restored,
     /// What an earlier one told of is over.
@@ -35,7 +33,7 @@ pub enum About {
 
 impl About {
     /// Everything that such an alert may be about.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 11] = [
         Self::Disk,
         Self::Backup,
         Self::Damaged,
@@ -45,7 +43,6 @@ impl About {
         Self::Room,
         Self::Full,
         Self::Certificate,
-        Self::CertificateFresh,
         Self::Restored,
         Self::Over,
     ];
@@ -62,7 +59,6 @@ impl About {
             Self::Room => "server.room_reached",
             Self::Full => "server.room_full",
             Self::Certificate => "server.certificate_old",
-            Self::CertificateFresh => "server.certificate_renewed",
             Self::Restored => "server.restored",
             Self::Over => "server.recovered",
         }
@@ -80,7 +76,6 @@ impl About {
             Self::Room => "the database has reached its largest size",
             Self::Full => "the database is larger than it may be",
             Self::Certificate => "there is no fresh certificate",
-            Self::CertificateFresh => "the certificate is fresh again",
             Self::Restored => "the database was restored from a backup",
             Self::Over => "a problem of the server is over",
         }
@@ -117,7 +112,6 @@ impl About {
                 "The server tries again by itself. If tls.certificate names files of your own, put new ones in their \
                  places: they are read within a minute. When it has expired, no client can connect."
             }
-            Self::CertificateFresh => "Nothing is to be done.",
             Self::Restored => {
                 "Let the platforms publish again what they sent since that moment: an event with an idempotency key is \
                  taken once. Deliveries that waited at that moment go out, also those that have arrived since."
@@ -170,7 +164,7 @@ impl OperatorAlert {
             ),
             json: format!(r#"{{"type":"{}","timestamp":"{created_at}","data":{data}}}"#, about.name()),
             page,
-            good: matches!(about, About::CertificateFresh | About::Over),
+            good: *about == About::Over,
         }
     }
 }

@@ -55,7 +55,10 @@ impl Caretaker {
         }
         let exposed = self.exposed();
         self.judge(About::Exposed, exposed.clone(), exposed.is_none()).await?;
-        self.certificate().await
+        let (now, served) = (self.clock.now(), self.certificate.borrow().clone());
+        let problem = served.as_ref().and_then(|served| served.problem(now));
+        let is_well = served.is_none_or(|served| served.is_well(now));
+        self.judge(About::Certificate, problem, is_well).await
     }
 
     /// Raises an alert about a problem, or clears it. Writes only if that changes something.
@@ -70,26 +73,6 @@ impl Caretaker {
                 db.write(Actor::Engine, Admission::Wait, move |tx| operator_alerts::clear(tx, about)).await
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Tells of a certificate that a person must look at, and then of one that is fresh again.
-    async fn certificate(&self) -> Result<()> {
-        let (now, served) = (self.clock.now(), self.certificate.borrow().clone());
-        let problem = served.as_ref().and_then(|served| served.problem(now));
-        let is_gone = served.is_none();
-        match served.filter(|served| problem.is_none() && served.is_well(now)) {
-            Some(fresh) if self.db.read(|view| operator_alerts::is_raised(view, About::Certificate)).await? => {
-                let said = format!("{}: {}.", fresh.name, fresh.said(now));
-                let tell = move |tx: &Tx<'_>| {
-                    [About::Certificate, About::CertificateFresh]
-                        .into_iter()
-                        .try_for_each(|about| operator_alerts::clear(tx, about))?;
-                    operator_alerts::raise(tx, About::CertificateFresh, &said).map(drop)
-                };
-                self.db.write(Actor::Engine, Admission::Wait, tell).await
-            }
-            _ => self.judge(About::Certificate, problem, is_gone).await,
         }
     }
 

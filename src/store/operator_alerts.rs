@@ -47,10 +47,6 @@ pub fn clear(tx: &Tx<'_>, about: About) -> Result<()> {
     let Some(last) = rows.query_row([about.name()], |row| convert::moment_if(row, "last"))? else { return Ok(()) };
     let sql = "UPDATE alert SET cleared_at = ?2 WHERE about = ?1 AND cleared_at IS NULL";
     tx.conn.prepare_cached(sql)?.execute((about.name(), tx.now.millis()))?;
-    // A certificate that is fresh again has an alert of its own.
-    if matches!(about, About::Certificate | About::CertificateFresh) {
-        return Ok(());
-    }
     write(tx, About::Over, &format!("This is over: {}. The alert about it is of {last}.", about.title()))
 }
 

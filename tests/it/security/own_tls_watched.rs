@@ -146,13 +146,17 @@ fn a_certificate_that_ends_soon_is_a_warning_one_that_has_expired_is_not_ready_a
 
     let next = in_days(400);
     own.certificate_of("own", in_days(0) - DAY, next);
-    until_told(&world, About::CertificateFresh, 1);
-    assert_eq!(said(&world, About::CertificateFresh), format!("{file}: the certificate holds until {next}."));
+    until_told(&world, About::Over, 1);
+    assert!(
+        said(&world, About::Over).starts_with("This is over: there is no fresh certificate."),
+        "{}",
+        said(&world, About::Over)
+    );
     assert_eq!(health(&world, &roots).1, "ok");
     told(&world);
     let posts = channel.posts().into_iter().map(|post| post.json()["type"].as_str().expect("a type").to_owned());
-    let posts: Vec<String> = posts.filter(|kind| kind.starts_with("server.certificate")).collect();
-    assert_eq!(posts, ["server.certificate_old", "server.certificate_old", "server.certificate_renewed"]);
+    let posts: Vec<String> = posts.filter(|kind| kind != "server.backup_old").collect();
+    assert_eq!(posts, ["server.certificate_old", "server.certificate_old", "server.recovered"]);
 }
 
 #[test]
@@ -185,7 +189,7 @@ fn new_files_that_cannot_be_used_are_told_and_they_are_read_again_whatever_of_th
     let key = fs::File::options().write(true).open(folder.path().join("own.key")).expect("the key");
     (&key).write_all(&next).expect("written");
     key.set_modified(written).expect("set");
-    until_told(&world, About::CertificateFresh, 1);
+    until_told(&world, About::Over, 1);
     assert_ne!(shown(world.address().port(), &roots), Some(first));
 }
 
@@ -246,14 +250,15 @@ fn a_renewal_that_fails_is_told_once_in_the_authority_s_words_and_then_that_the_
         world.advance("1h");
         shown(port, &next).filter(|shown| *shown != first)
     });
-    until_told(&world, About::CertificateFresh, 1);
+    until_told(&world, About::Over, 1);
     told(&world);
     let mails = mailbox.mails();
     let subjects = mails.iter().map(|mail| mail.header("Subject").to_owned());
-    let mut subjects: Vec<String> = subjects.filter(|subject| subject.contains("certificate")).collect();
+    let of_both = |subject: &String| subject.contains("certificate") || subject.contains("is over");
+    let mut subjects: Vec<String> = subjects.filter(of_both).collect();
     // Once a day, and days have gone by.
     subjects.dedup();
-    assert_eq!(subjects, ["[Ngoma] there is no fresh certificate", "[Ngoma] the certificate is fresh again"]);
+    assert_eq!(subjects, ["[Ngoma] there is no fresh certificate", "[Ngoma] a problem of the server is over"]);
     let problem = mails.iter().find(|mail| mail.header("Subject").ends_with(&subjects[0])).expect("a mail");
     assert_eq!(problem.get("to"), &json!([BOSS]));
     assert!(problem.text().contains("The authority said: "), "{}", problem.text());

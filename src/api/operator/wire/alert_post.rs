@@ -122,9 +122,6 @@ enum ServerAlertType {
     /// The server's own certificate ends soon, could not be renewed, or is missing.
     #[oai(rename = "server.certificate_old")]
     Certificate,
-    /// After such an alert: the certificate is fresh again.
-    #[oai(rename = "server.certificate_renewed")]
-    CertificateFresh,
     /// The database was restored from a backup: what was accepted after it is lost.
     #[oai(rename = "server.restored")]
     Restored,
