@@ -30,7 +30,7 @@ use crate::{
         curl::{Curl, free_port},
         database::query,
         leaks,
-        mailbox::{Mailbox, told, world_with},
+        mailbox::{Mailbox, advance, world_with},
         pebble::{LIFE, Own, Pebble},
         program::run,
         receiver::Receiver,
@@ -153,7 +153,7 @@ fn a_certificate_that_ends_soon_is_a_warning_one_that_has_expired_is_not_ready_a
         said(&world, About::Over)
     );
     assert_eq!(health(&world, &roots).1, "ok");
-    told(&world);
+    advance(&world, "1s");
     let posts = channel.posts().into_iter().map(|post| post.json()["type"].as_str().expect("a type").to_owned());
     let posts: Vec<String> = posts.filter(|kind| kind != "server.backup_old").collect();
     assert_eq!(posts, ["server.certificate_old", "server.certificate_old", "server.recovered"]);
@@ -251,7 +251,7 @@ fn a_renewal_that_fails_is_told_once_in_the_authority_s_words_and_then_that_the_
         shown(port, &next).filter(|shown| *shown != first)
     });
     until_told(&world, About::Over, 1);
-    told(&world);
+    advance(&world, "1s");
     let mails = mailbox.mails();
     let subjects = mails.iter().map(|mail| mail.header("Subject").to_owned());
     let of_both = |subject: &String| subject.contains("certificate") || subject.contains("is over");
