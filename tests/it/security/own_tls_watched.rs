@@ -251,8 +251,9 @@ fn a_renewal_that_fails_is_told_once_in_the_authority_s_words_and_then_that_the_
         shown(port, &next).filter(|shown| *shown != first)
     });
     until_told(&world, About::Over, 1);
-    advance(&world, "1s");
+    // A mail that the steps of an hour have cut off is tried again after a while.
     let mails = in_the_end(|| {
+        advance(&world, "10s");
         let mails = mailbox.mails();
         mails.iter().any(|mail| mail.header("Subject").ends_with("is over")).then_some(mails)
     });
