@@ -30,7 +30,7 @@ use crate::{
         curl::{Curl, free_port},
         database::query,
         leaks,
-        mailbox::{Mailbox, advance, world_with},
+        mailbox::{Mail, Mailbox, advance, world_with},
         pebble::{LIFE, Own, Pebble},
         program::run,
         receiver::Receiver,
@@ -53,6 +53,23 @@ fn until_told(world: &World, about: About, times: i64) {
         world.advance("1m");
         (count(world, about) == times).then_some(())
     });
+}
+
+/// Every mail, once one says that it is over; and their subjects about the certificate, each once.
+fn mails_until_it_is_over(world: &World, mailbox: &mut Mailbox) -> (Vec<Mail>, Vec<String>) {
+    // A mail that the steps of an hour have cut off is tried again after a while.
+    let mails = in_the_end(|| {
+        advance(world, "10s");
+        let mails = mailbox.mails();
+        mails.iter().any(|mail| mail.header("Subject").ends_with("is over")).then_some(mails)
+    });
+    let subjects = mails.iter().map(|mail| mail.header("Subject").to_owned());
+    let of_both = |subject: &String| subject.contains("certificate") || subject.contains("is over");
+    let mut subjects: Vec<String> = subjects.filter(of_both).collect();
+    // Once a day, and days have gone by.
+    subjects.sort();
+    subjects.dedup();
+    (mails, subjects)
 }
 
 /// What was said last about this.
@@ -253,18 +270,7 @@ fn a_renewal_that_fails_is_told_once_in_the_authority_s_words_and_then_that_the_
         shown(port, &next).filter(|shown| *shown != first)
     });
     until_told(&world, About::Over, 1);
-    // A mail that the steps of an hour have cut off is tried again after a while.
-    let mails = in_the_end(|| {
-        advance(&world, "10s");
-        let mails = mailbox.mails();
-        mails.iter().any(|mail| mail.header("Subject").ends_with("is over")).then_some(mails)
-    });
-    let subjects = mails.iter().map(|mail| mail.header("Subject").to_owned());
-    let of_both = |subject: &String| subject.contains("certificate") || subject.contains("is over");
-    let mut subjects: Vec<String> = subjects.filter(of_both).collect();
-    // Once a day, and days have gone by. One that was cut off comes later.
-    subjects.sort();
-    subjects.dedup();
+    let (mails, subjects) = mails_until_it_is_over(&world, &mut mailbox);
     assert_eq!(subjects, ["[Ngoma] a problem of the server is over", "[Ngoma] there is no fresh certificate"]);
     let problem = mails.iter().find(|mail| mail.header("Subject").ends_with(&subjects[1])).expect("a mail");
     assert_eq!(problem.get("to"), &json!([BOSS]));
