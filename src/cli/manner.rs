@@ -1,6 +1,9 @@
 //! How a command prints, by the options that all commands have.
 
-use std::{env, io::IsTerminal, sync::OnceLock};
+use std::{env, sync::OnceLock};
+
+use anstream::{AutoStream, stream::RawStream};
+use clap::ColorChoice;
 
 /// How much is printed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,10 +31,14 @@ pub(super) fn is_quiet() -> bool {
     manner().quiet
 }
 
-/// Whether a stream shows colours: a terminal, unless the user wants none.
-pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
-    // See no-color.org: any text but an empty one.
-    let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+/// Whether colours may be shown at all: not with --no-color, and not on a terminal that shows none.
+pub(super) fn colours(plain: bool) -> ColorChoice {
+    // clap takes a terminal for one with colours, whatever it is, where CI is set.
     let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
-    stream.is_terminal() && !unwanted && !is_dumb && !manner().plain
+    if plain || is_dumb { ColorChoice::Never } else { ColorChoice::Auto }
+}
+
+/// Whether a stream shows colours: a terminal, unless the user wants none. Help and errors of clap follow the same rules.
+pub(super) fn has_colours(stream: &impl RawStream) -> bool {
+    colours(manner().plain) != ColorChoice::Never && AutoStream::choice(stream) != anstream::ColorChoice::Never
 }

@@ -41,7 +41,7 @@ mod wrong;
 
 use std::{env, io, path::PathBuf, process::ExitCode};
 
-use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tracing::Level;
 
@@ -100,8 +100,7 @@ impl Cli {
     /// Reads the command line. If it is wrong, or asks for help, the program ends here.
     pub fn read() -> Self {
         let plain = env::args_os().any(|word| word == "--no-color");
-        let colours = if plain { ColorChoice::Never } else { ColorChoice::Auto };
-        let matches = Self::command().color(colours).get_matches();
+        let matches = Self::command().color(manner::colours(plain)).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 

@@ -106,7 +106,11 @@ fn colours_are_on_a_terminal_only_and_only_if_the_user_wants_them() {
     };
     for command in ["account list", "--help"] {
         assert!(has(command, &[]) && has(command, &[("NO_COLOR", "")]), "{command}");
-        assert!(!has(command, &[("NO_COLOR", "1")]) && !has(command, &[("TERM", "dumb")]), "{command}");
+        for plain in
+            [&[("NO_COLOR", "1")][..], &[("CLICOLOR", "0")], &[("TERM", "dumb")], &[("TERM", "dumb"), ("CI", "true")]]
+        {
+            assert!(!has(command, plain), "{command} with {plain:?}");
+        }
         assert!(!has(&format!("--no-color {command}"), &[]), "{command}");
         let piped = run(folder.path(), &command.split(' ').collect::<Vec<_>>()).1;
         assert!(!piped.contains('\x1b'), "{command}: {piped}");

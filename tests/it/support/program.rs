@@ -19,13 +19,16 @@ use crate::support::{
 /// Every line, also of the libraries whose lines the program leaves out by itself: the log is searched for secrets.
 const TRACE: &str = "trace,poem=trace,rusqlite_migration=trace,ureq=trace,ureq_proto=trace,hyper=trace";
 
+/// Variables by which users and services say whether they want colours.
+const OF_COLOURS: [&str; 4] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"];
+
 /// A command line of the built program that works in this folder, with nothing of our environment. It logs at trace
 /// level, and makes no backup that no story asks for.
 pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ngoma"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
     for (name, _) in std::env::vars() {
-        if name.starts_with("NGOMA_") || name == "WEBHOOK_RETRY_MAX" {
+        if name.starts_with("NGOMA_") || name == "WEBHOOK_RETRY_MAX" || OF_COLOURS.contains(&name.as_str()) {
             command.env_remove(name);
         }
     }
@@ -51,7 +54,8 @@ pub fn run_on_a_terminal(folder: &Path, command: &str, variables: &[(&str, &str)
     let mut terminal = Command::new("script");
     let line = format!("{} {command}", env!("CARGO_BIN_EXE_ngoma"));
     terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(folder);
-    terminal.env("TERM", "xterm").env_remove("NO_COLOR").envs(variables.iter().copied());
+    OF_COLOURS.iter().for_each(|name| _ = terminal.env_remove(name));
+    terminal.env("TERM", "xterm").envs(variables.iter().copied());
     let piped = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = piped.spawn().expect("script runs");
     // At the end of its input it may end before it has shown everything.
