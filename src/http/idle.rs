@@ -83,6 +83,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Whether it waits for a request.
+    pub(super) fn waits(&self) -> bool {
+        self.ticket.load(Ordering::Relaxed) != NONE
+    }
+
     /// Notes that a request has come; `false` if the connection is being closed already.
     pub(super) fn begin(&self) -> bool {
         self.answered.store(false, Ordering::Relaxed);

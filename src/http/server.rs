@@ -270,7 +270,7 @@ struct Timed<I> {
     inner: I,
     deadline: Pin<Box<Sleep>>,
     timeout: Duration,
-    /// Bytes that the client has taken since its time was renewed.
+    /// Bytes of answers that the client has taken since its time was renewed.
     taken: usize,
     /// Whether the head of a request has come, or there is an answer: then the time is renewed.
     moved_on: Arc<AtomicBool>,
@@ -293,10 +293,12 @@ impl<I> Timed<I> {
         self.deadline.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
     }
 
-    /// Renews the time if the client took all bytes that were offered, or enough of them.
-    fn took(&mut self, bytes: usize, offered: usize) {
-        self.taken += bytes;
-        if bytes == offered || self.taken >= PART {
+    /// Counts what the client took of an answer, and renews its time if that is enough.
+    fn took(&mut self, bytes: usize) {
+        if !self.connection.waits() {
+            self.taken += bytes;
+        }
+        if self.taken >= PART {
             self.renew();
         }
     }
@@ -324,7 +326,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<I> {
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(count)) = written {
-            self.took(count, bytes.len());
+            self.took(count);
         }
         written
     }
@@ -340,7 +342,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<I> {
         }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, parts);
         if let Poll::Ready(Ok(count)) = written {
-            self.took(count, parts.iter().map(|part| part.len()).sum());
+            self.took(count);
         }
         written
     }
@@ -352,6 +354,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<I> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
         if matches!(flushed, Poll::Ready(Ok(()))) {
+            // All that there was of the answer: by TLS no single write says so.
+            if self.taken > 0 {
+                self.renew();
+            }
             self.connection.sent();
         }
         flushed

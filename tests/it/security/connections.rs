@@ -2,14 +2,14 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{Shutdown, TcpStream, UdpSocket},
+    net::{Shutdown, TcpStream},
     time::{Duration, Instant},
 };
 
 use ngoma::http::client::network as client;
 
 use crate::support::{
-    raw_client::connect_from,
+    raw_client::{connect_from, sip},
     receiver::{PATIENCE, Receiver, Reply},
     world::{COOP, Holder, Wish, World},
 };
@@ -337,21 +337,6 @@ fn an_address_may_have_as_many_connections_as_connections_per_client() {
     let begun = Instant::now();
     while served(greedy).is_err() {
         assert!(begun.elapsed() < PATIENCE, "its places are free again");
-    }
-}
-
-/// Reads this many bytes every twentieth of a second or slower, until the connection ends. Gives their sum.
-fn sip(stream: &mut TcpStream, bytes: usize) -> usize {
-    let nothing = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    nothing.set_read_timeout(Some(Duration::from_millis(20))).expect("a bound");
-    let mut buffer = vec![0; bytes];
-    let mut count = 0;
-    loop {
-        nothing.recv(&mut [0]).expect_err("nobody sends there");
-        match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => return count,
-            Ok(read) => count += read,
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     security::own_tls::shake,
     support::{
         pebble::Own,
-        raw_client::connect_from,
+        raw_client::{connect_from, sip},
         world::{Wish, World},
     },
 };
@@ -114,4 +114,27 @@ fn without_tls_the_port_answers_nothing_and_a_large_answer_comes_whole_with_it()
     let head = String::from_utf8_lossy(head).to_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
     assert_eq!(body.len().to_string(), length, "{head}");
+}
+
+#[test]
+fn a_client_that_reads_too_slowly_by_tls_is_closed() {
+    const PAGES: usize = 4;
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = Own::new(folder.path());
+    let world = world(&own, |wish| wish.config.limits.client_timeout = Duration::from_millis(300));
+    let reads = |buffer, read: &dyn Fn(&mut dyn Read) -> usize| {
+        let mut stream =
+            shake(connect_from(ONE, world.address(), Some(buffer)), &own.authority()).expect("a connection");
+        let ask = |ends: &str| format!("GET /docs HTTP/1.1\r\nhost: localhost\r\n{ends}\r\n");
+        let asks = ask("").repeat(PAGES - 1) + &ask("connection: close\r\n");
+        stream.write_all(asks.as_bytes()).expect("it is open");
+        read(&mut stream)
+    };
+    let whole = (0..10).map(|_| reads(65_536, &|mut stream| rest(&mut stream).len())).max().expect("a size");
+    // Each record is taken within the time, but they are few.
+    let came = reads(4096, &|mut stream| sip(&mut stream, 5000));
+    assert!(came < whole / 4, "{came} of {whole} bytes");
+    // A slow one that takes enough in its time is served to the end.
+    let came = reads(65_536, &|mut stream| sip(&mut stream, 65_536));
+    assert!(came > whole - PAGES * 100, "{came} of {whole} bytes");
 }
