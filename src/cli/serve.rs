@@ -57,6 +57,12 @@ const BESIDE: &str = "to start the service, run 'sudo systemctl start ngoma'; to
 
 pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
     expect_seen(&config, BESIDE)?;
+    if args.dev && config.is_of_service() {
+        return Err(Error::request(format!(
+            "--dev is to try Ngoma, and {} would be tried on: {BESIDE}",
+            config.storage.path.display()
+        )));
+    }
     expect_secrets(&config)?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     if args.dev {

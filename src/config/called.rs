@@ -44,13 +44,16 @@ impl Config {
         let file = match reader {
             // Another command in this shell finds any other file as this one did.
             Reader::Here => named.map(Path::to_owned),
-            Reader::Anywhere => {
-                self.file.as_deref().map(absolute).filter(|file| file != Path::new(sources::OF_SERVICE))
-            }
+            Reader::Anywhere => self.file.as_deref().map(absolute).filter(|_| !self.is_of_service()),
         };
         let after = file.map_or_else(String::new, |file| format!(" --config {}", quoted(&file.to_string_lossy())));
         // There is one command in a process.
         let _ = CALLED.set(Called { before: if sudo { "sudo " } else { "" }, after });
+    }
+
+    /// Whether these are the settings of the service.
+    pub fn is_of_service(&self) -> bool {
+        self.file.as_deref().map(absolute).is_some_and(|file| file == Path::new(sources::OF_SERVICE))
     }
 }
 

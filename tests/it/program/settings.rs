@@ -91,6 +91,10 @@ fn the_first_settings_file_that_is_there_is_read_and_a_command_says_which() {
     };
     let by_etc = said(&mut under(&["token", "list"]));
     assert!(by_etc.contains("/nowhere/of-etc.db (by the settings in /etc/ngoma/config.toml)"), "{by_etc}");
+    for words in [&["serve", "--dev"][..], &["--config", "/etc/ngoma/config.toml", "serve", "--dev"]] {
+        let refused = said(&mut under(words));
+        assert!(refused.contains("/nowhere/of-etc.db would be tried on") && refused.contains("a folder"), "{refused}");
+    }
     ["config", "variable", "named"].iter().for_each(|name| write(name));
     let by_folder = said(&mut under(&["token", "list"]));
     assert!(by_folder.contains("/nowhere/of-config.db (by the settings in config.toml)"), "{by_folder}");
