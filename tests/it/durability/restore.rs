@@ -370,49 +370,62 @@ fn a_backup_that_the_server_made_by_itself_is_restored_on_another_machine() {
     assert!(code == 0 && out.contains("CUST-7"), "{out}");
 }
 
-/// The system calls after each of which a crash may come.
-const STEPS: &str = "rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,fsync,fdatasync";
+/// The system calls at each of which a crash may come.
+const STEPS: [&str; 9] =
+    ["rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "fsync", "fdatasync"];
+
+/// Restores in this folder, and kills the command at this call of its kind. Returns whether it made so many.
+fn is_killed_at(folder: &Path, call: &str, count: usize) -> bool {
+    let restore = ngoma(folder, &["restore", "copy.db"]);
+    let mut killed = Command::new("strace");
+    killed.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    killed.args(["-e", &format!("inject={call}:signal=KILL:when={count}")]).current_dir(folder);
+    killed.arg(restore.get_program()).args(restore.get_args()).env("NGOMA_LOG__LEVEL", "warn");
+    !killed.output().expect("strace runs").status.success()
+}
 
 #[test]
 fn a_restore_that_is_killed_at_any_step_leaves_one_of_the_two_whole_and_a_second_run_ends_it() {
     require_strace();
     let (made, [first, second]) = two_states();
-    let files = ["ngoma.db", "ngoma.key", "copy.db", "copy.db.key"];
-    let mut cut_off = 0;
-    for step in 1.. {
-        let site = tempfile::tempdir().expect("a folder");
-        let at = |name: &str| site.path().join(name);
-        files.iter().for_each(|name| _ = fs::copy(made.folder().join(name), at(name)).expect("copied"));
-        let restore = ngoma(site.path(), &["restore", "copy.db"]);
-        let mut killed = Command::new("strace");
-        killed.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={STEPS}")]);
-        killed.args(["-e", &format!("inject={STEPS}:signal=KILL:when={step}")]).current_dir(site.path());
-        killed.arg(restore.get_program()).args(restore.get_args()).env("NGOMA_LOG__LEVEL", "warn");
-        let ended = killed.output().expect("strace runs").status;
-        if ended.success() {
-            assert!(step > 10 && cut_off > 1, "{step} steps, {cut_off} of them between the renames");
-            assert_eq!(events(&at("ngoma.db")), 1);
-            break;
-        }
-        let (code, _, said) = finish(&mut ngoma(site.path(), &["check"]));
-        match code {
-            // The former or the new one is in its place.
-            0 => assert!([1, 2].contains(&events(&at("ngoma.db"))), "{step}"),
-            _ => {
-                cut_off += 1;
-                assert!(said.contains("run 'ngoma restore' with the same file again"), "{step}: {said}");
-                let start = ngoma(site.path(), &["serve", "--listen", "127.0.0.1:0"]).output().expect("it runs");
-                let said = String::from_utf8_lossy(&start.stderr).into_owned();
-                assert!(!start.status.success() && said.contains("is being restored from a backup"), "{step}: {said}");
-            }
-        }
-        let (code, out, err) = finish(&mut ngoma(site.path(), &["restore", "copy.db"]));
-        assert_eq!(code, 0, "{step}: {out}{err}");
-        let (code, _, err) = finish(&mut ngoma(site.path(), &["check"]));
-        assert_eq!((code, events(&at("ngoma.db"))), (0, 1), "{step}: {err}");
-        let kept: Vec<usize> = before(site.path()).iter().map(|folder| events(&folder.join("ngoma.db"))).collect();
-        assert!(kept.contains(&2), "{step}: the former one is kept: {kept:?}");
-        assert!(!names(site.path()).iter().any(|name| name.contains(".restor")), "{step}: {:?}", names(site.path()));
-    }
     assert_ne!(first, second);
+    let files = ["ngoma.db", "ngoma.key", "copy.db", "copy.db.key"];
+    let (mut steps, mut cut_off) = (0, 0);
+    for call in STEPS {
+        for count in 1.. {
+            let site = tempfile::tempdir().expect("a folder");
+            let site = site.path();
+            files.iter().for_each(|name| _ = fs::copy(made.folder().join(name), site.join(name)).expect("copied"));
+            if !is_killed_at(site, call, count) {
+                assert_eq!(events(&site.join("ngoma.db")), 1, "it is restored");
+                break;
+            }
+            let step = format!("{call} {count}");
+            steps += 1;
+            cut_off += usize::from(is_cut_off(site, &step));
+            let (code, out, err) = finish(&mut ngoma(site, &["restore", "copy.db"]));
+            assert_eq!(code, 0, "{step}: {out}{err}");
+            let (code, _, err) = finish(&mut ngoma(site, &["check"]));
+            assert_eq!((code, events(&site.join("ngoma.db"))), (0, 1), "{step}: {err}");
+            let kept: Vec<usize> = before(site).iter().map(|folder| events(&folder.join("ngoma.db"))).collect();
+            assert!(kept.contains(&2), "{step}: the former one is kept: {kept:?}");
+            assert!(!names(site).iter().any(|name| name.contains(".restor")), "{step}: {:?}", names(site));
+        }
+    }
+    println!("{steps} steps, {cut_off} of them between the renames");
+    assert!(steps > 20 && cut_off > 4, "{steps} steps, {cut_off} of them between the renames");
+}
+
+/// Whether a restore was cut off between its renames: then a check and a start say so. Else one of the two is in its place.
+fn is_cut_off(site: &Path, step: &str) -> bool {
+    let (code, _, said) = finish(&mut ngoma(site, &["check"]));
+    if code == 0 {
+        assert!([1, 2].contains(&events(&site.join("ngoma.db"))), "{step}");
+        return false;
+    }
+    assert!(said.contains("run 'ngoma restore' with the same file again"), "{step}: {said}");
+    let start = ngoma(site, &["serve", "--listen", "127.0.0.1:0"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&start.stderr).into_owned();
+    assert!(!start.status.success() && said.contains("is being restored from a backup"), "{step}: {said}");
+    true
 }
