@@ -127,7 +127,7 @@ fn the_package_starts_in_a_clean_debian_is_upgraded_keeps_the_data_when_removed_
     if !is_long() {
         return;
     }
-    let machine = Machine::boot();
+    let machine = Machine::boot("trixie");
     package(machine.root(), "0.1.9-1");
     change_settings(&package(machine.root(), "99-1"));
 
@@ -172,6 +172,26 @@ fn the_package_starts_in_a_clean_debian_is_upgraded_keeps_the_data_when_removed_
     let left =
         machine.run("find /etc /usr /var/lib -iname '*ngoma*' ! -path '/var/lib/dpkg/*' ! -path '/var/lib/apt/*'");
     assert_eq!(left, "");
+}
+
+#[test]
+fn the_package_installs_and_delivers_in_the_oldest_debian_that_the_guide_names() {
+    const OLDEST: u32 = 12;
+    if !is_long() {
+        return;
+    }
+    // A package needs the C library of the Debian that it was made on, or a newer one.
+    let here = fs::read_to_string("/etc/debian_version").unwrap_or_default();
+    if here.split('.').next().is_none_or(|release| release.trim().parse().map_or(true, |release: u32| release > OLDEST))
+    {
+        println!("left out: a package that is made on Debian {OLDEST} is needed for it");
+        return;
+    }
+    let machine = Machine::boot("bookworm");
+    package(machine.root(), "99-1");
+    machine.run("apt-get install --yes /ngoma_99-1.deb");
+    machine.run(UP);
+    Person::at(&machine).sees("BATCH-FIRST");
 }
 
 /// The static program for a machine, made by the guide's command for Debian's Rust.

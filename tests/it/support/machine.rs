@@ -20,13 +20,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Makes a root of Debian's present release, and boots it.
-    pub fn boot() -> Self {
+    /// Makes a root of this release of Debian, and boots it.
+    pub fn boot(release: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path().join("debian");
         let include = format!("--include={PACKAGES}");
         let root_name = root.to_str().expect("a path");
-        ran(Command::new("debootstrap").args(["--variant=minbase", &include, "trixie", root_name]));
+        ran(Command::new("debootstrap").args(["--variant=minbase", &include, release, root_name]));
         let mut nspawn = Command::new("systemd-nspawn");
         nspawn.args(["--boot", "--quiet", "--register=no", "--keep-unit", "--private-network"]);
         nspawn.args(["--directory", root_name, "--", "systemd.show_status=1"]);
