@@ -100,7 +100,7 @@ fn print(restored: &Restored, file: &Path, config: &Config, now: Timestamp) {
         Some(since) => print_since(since, config),
         None if restored.before.is_empty() => {}
         None => say!(
-            "  it could not be compared with the former database: tokens that were revoked since, accounts that were erased and \
+            "  it could be compared with no former database: tokens that were revoked since, accounts that were erased and \
              webhooks that were deleted are back. Look through them: '{}', '{}', '{}'",
             command("token list"),
             command("account list"),
@@ -109,6 +109,7 @@ fn print(restored: &Restored, file: &Path, config: &Config, now: Timestamp) {
     }
     say!(
         "  {} deliveries in it wait, and go out when the server starts, even if they have arrived meanwhile; {} are held",
+    say!("  sessions have ended: everybody signs in again at the dashboard");
         restored.pending,
         restored.held
     );

@@ -21,7 +21,7 @@ use crate::support::{
 
 /// Runs a command of a site, which must do well; gives its output.
 #[track_caller]
-fn done(site: &Site, words: &[&str]) -> String {
+pub(super) fn done(site: &Site, words: &[&str]) -> String {
     let (code, out, err) = finish(&mut site.command_of(words));
     assert_eq!(code, 0, "{words:?}: {out}{err}");
     out
@@ -57,7 +57,7 @@ fn before(folder: &Path) -> Vec<PathBuf> {
     names.map(|name| folder.join(name)).collect()
 }
 
-fn accept(server: &Server, key: &str) -> String {
+pub(super) fn accept(server: &Server, key: &str) -> String {
     event_of(&publish(&server.coop(), key).expect("the server answers"))
 }
 
@@ -128,48 +128,6 @@ fn a_backup_is_restored_by_one_command_which_says_what_is_lost_and_keeps_what_wa
     let server = site.start();
     server.coop().get(&format!("/events/{lost}")).expect(200);
     server.stop();
-}
-
-#[test]
-fn what_was_revoked_erased_or_deleted_since_the_backup_is_named_and_a_revoked_token_stays_revoked() {
-    let site = Site::new();
-    let server = site.start();
-    let webhook = server.coop().webhook("http://127.0.0.1:9/", &["batch.*"], SECRET);
-    let token = |words: &[&str]| {
-        let made: serde_json::Value = serde_json::from_str(&done(&site, words)).expect("JSON");
-        [&made["id"], &made["token"]].map(|text| text.as_str().expect("a text").to_owned())
-    };
-    let [leaked, secret] = token(&["token", "create", "--scope", "operator", "--json"]);
-    done(&site, &["account", "create", "--profile", "asg", "--id", "CUST-GONE"]);
-    done(&site, &["backup", "copy.db"]);
-    done(&site, &["token", "revoke", &leaked]);
-    done(&site, &["account", "delete", "CUST-GONE", "--yes"]);
-    server.coop().delete(&format!("/webhooks/{webhook}")).expect(204);
-    accept(&server, "after");
-    server.stop();
-    let said = done(&site, &["restore", "copy.db"]);
-    for words in [
-        "1 events that were accepted later are lost",
-        &format!("stay revoked: {leaked}"),
-        "are back, with everything they had. Erase them again:\n    ngoma account delete CUST-GONE\n",
-        &format!("deleted since are back, and get deliveries: {webhook}\n"),
-    ] {
-        assert!(said.contains(words), "{words}: {said}");
-    }
-    let server = site.start();
-    let answer = server.client(&secret).get("/webhooks");
-    assert_eq!(answer.status, 401, "a revoked token does not work again: {}", answer.text);
-    server.coop().get(&format!("/webhooks/{webhook}")).expect(200);
-    server.stop();
-    let restored =
-        "SELECT count(*) FROM audit WHERE action IN ('database.restored', 'token.revoked') AND actor = 'command line'";
-    assert_eq!(site.look::<usize>(restored), 2);
-
-    // Without a database to compare with, the command says so.
-    fs::write(site.database(), "damaged").expect("written");
-    let said = done(&site, &["restore", "copy.db", "--json"]);
-    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
-    assert!(said["lost_events"].is_null() && said["revoked_tokens"].is_null(), "{said}");
 }
 
 #[test]
