@@ -174,10 +174,15 @@ pub(super) fn make(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Gives a file the owner and mode of the file that it replaces.
+/// Gives a file the owner of the file that it replaces, and its mode, without that of other users.
 pub(super) fn keep(file: &File, replaced: &Metadata) -> io::Result<()> {
     give(file, replaced)?;
-    file.set_permissions(replaced.permissions())
+    file.set_permissions(own_mode(replaced))
+}
+
+/// The mode that its owner has, and nothing for other users.
+pub(super) fn own_mode(file: &Metadata) -> Permissions {
+    Permissions::from_mode(file.mode() & 0o700)
 }
 
 fn give(file: &File, like: &Metadata) -> io::Result<()> {

@@ -291,12 +291,13 @@ fn facts(part: &Path) -> rusqlite::Result<Restored> {
     })
 }
 
-/// Gives a prepared file the mode of the one whose place it takes and, by root, its owner; and syncs it.
+/// Gives a prepared file the mode that the one whose place it takes has for its owner and, by root, that owner; and syncs
+/// it.
 fn finish(part: &Path, former: &Path) -> Result<()> {
     let Ok(file) = File::open(part) else { return Ok(()) };
     let keep = |former: fs::Metadata| match files::is_root() {
         true => files::keep(&file, &former),
-        false => file.set_permissions(former.permissions()),
+        false => file.set_permissions(files::own_mode(&former)),
     };
     let done = fs::metadata(former).map_or(Ok(()), keep).and_then(|()| file.sync_all());
     done.map_err(|error| at(part, &format!("cannot get its owner and mode, or be synced: {error}")))

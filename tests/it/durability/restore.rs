@@ -217,6 +217,20 @@ fn a_restore_of_root_belongs_to_the_former_owner_or_to_the_owner_of_the_folder()
 }
 
 #[test]
+fn restored_files_are_for_their_owner_only_also_where_the_former_ones_were_not() {
+    let (site, _) = two_states();
+    // Another key than the backup's, so that both files are exchanged.
+    done(&site, &["key", "rotate"]);
+    let mode = |name: &str| fs::metadata(site.folder().join(name)).expect("there").mode() & 0o777;
+    for (name, wide) in [("ngoma.db", 0o644), ("ngoma.key", 0o640)] {
+        fs::set_permissions(site.folder().join(name), fs::Permissions::from_mode(wide)).expect("set");
+    }
+    done(&site, &["restore", "copy.db"]);
+    assert_eq!(["ngoma.db", "ngoma.key"].map(mode), [0o600; 2]);
+    site.start().stop();
+}
+
+#[test]
 fn a_restore_of_root_follows_no_link_that_the_servers_user_has_made() {
     let root = fs::metadata("/proc/self").expect("Linux says so").uid() == 0;
     if !root {
