@@ -36,8 +36,11 @@ impl Caretaker {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow_and_update() {
             let at = self.clock.now();
-            if let Err(error) = self.look().await {
-                tracing::warn!(%error, "the server could not look after itself; it looks again in a minute");
+            tokio::select! {
+                looked = self.look() => if let Err(error) = looked {
+                    tracing::warn!(%error, "the server could not look after itself; it looks again in a minute");
+                },
+                _ = stop.changed() => return,
             }
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { return },
@@ -112,13 +115,16 @@ impl Caretaker {
         if self.backups.settings().every.is_zero() {
             return Ok(None);
         }
+        let place = self.backups.folder().display();
+        if self.backups.is_silent() {
+            return Ok(Some(format!("The folder for backups {place} does not answer: is its disk there?")));
+        }
         if let Some(why) = self.backups.failing() {
             return Ok(Some(format!("No backup could be made: {why}. It is tried again, and all else goes on.")));
         }
         let (last, oldest) = (newest.map(|newest| newest.made_at), self.backups.oldest_allowed());
         let now = self.clock.now();
         let found = self.db.read(move |view| store::old_backup(view, last, oldest, now)).await?;
-        let place = self.backups.folder().path().display();
         Ok(found.map(|old| match old {
             OldBackup::Never => format!("There is no backup in {place}."),
             OldBackup::Made(at) => format!("The last backup in {place} was made at {at}."),
