@@ -158,19 +158,6 @@ fn check_warns_of_limits_that_are_beyond_the_memory_of_the_machine() {
 }
 
 #[test]
-fn a_database_that_others_may_use_is_a_warning_because_a_start_narrows_it() {
-    use std::os::unix::fs::PermissionsExt;
-    let site = Site::new();
-    fs::set_permissions(site.database(), fs::Permissions::from_mode(0o644)).expect("a careless copy");
-    let (code, said) = check(&site, &[]);
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("warning   ") && said.contains("ngoma.db: others may use it (mode 644)"), "{said}");
-    site.start().stop();
-    let mode = fs::metadata(site.database()).expect("there").permissions().mode() & 0o777;
-    assert_eq!((mode, check(&site, &[]).1.contains("others may use it")), (0o600, false));
-}
-
-#[test]
 fn a_database_that_the_next_start_brings_up_to_date_is_fine() {
     let site = Site::new();
     fs::remove_file(site.database()).expect("removed");
