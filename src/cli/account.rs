@@ -8,7 +8,7 @@ use super::{
     database::{as_served, block_on, expect_secrets, open},
     deliveries::named,
     erase,
-    output::{nothing, print_json},
+    output::{hint, nothing, print_json},
     selection::ALL,
     table::{Cell, Column, print_table},
     wrong::{OfWords, wrong},
@@ -248,7 +248,7 @@ fn tell_notices(id: &str, secret: Option<&str>, nowhere: bool) {
     match secret {
         Some(secret) => {
             say!("{secret}");
-            confirm!("\nThis secret signs the notices of {id}. It is shown only now.");
+            hint(&format!("This secret signs the notices of {id}. It is shown only now."));
         }
         None if nowhere => confirm!("notices of {id} are POSTed nowhere"),
         None => {}

@@ -46,7 +46,9 @@ pub(super) fn run(args: &Args, config: Result<Config>) -> Result<()> {
     })?;
     expect_seen(config, "run this with sudo, or as the user of the server")?;
     let clock = SystemClock.now().checked().map(drop);
-    let settings = [clock, expect_secrets(config), engine::check(config), serve::filter(config).map(drop)];
+    // Without its secrets a channel would seem to lack settings.
+    let channels = expect_secrets(config).and_then(|()| engine::check(config));
+    let settings = [clock, channels, serve::filter(config).map(drop)];
     let addresses =
         [Some((config.server.listen, "server.listen")), config.tls.http_listen.map(|at| (at, "tls.http_listen"))];
     let addresses = addresses.into_iter().flatten().map(|(at, key)| address(at, key));

@@ -266,7 +266,7 @@ fn row(listed: &Listed, profiles: &Profiles) -> Vec<Cell> {
         Cell::status(name(delivery.state)),
         status.or(failure).unwrap_or_else(|| "-".to_owned()).into(),
         delivery.attempts.to_string().into(),
-        delivery.kind.as_str().into(),
+        format!("{}{}", delivery.kind, if delivery.test { " (test)" } else { "" }).into(),
         listed.account_id.as_str().into(),
         webhook(listed, profiles).into(),
         delivery.due_at.map_or_else(|| "-".to_owned(), |due| due.to_string()).into(),

@@ -126,6 +126,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 say!("{} deliveries match, {} of them of suspended or deleted webhooks", count.matched, count.skipped);
                 let next = match count.matched {
                     0 => "there is nothing to replay",
+                    all if all == count.skipped => "resume their webhooks first, then run this command again",
                     _ => "run this command again with --yes to replay them",
                 };
                 say!("nothing was replayed: {next}");

@@ -108,7 +108,9 @@ fn print(restored: &Restored, file: &Path, config: &Config, now: Timestamp) {
             command("webhooks list")
         ),
     }
-    say!("  sessions have ended: everybody signs in again at the dashboard");
+    say!(
+        "  accounts, webhooks and tokens that were made since are lost, and sessions have ended: everybody signs in again"
+    );
     say!(
         "  {} deliveries in it wait, and go out when the server starts, even if they have arrived meanwhile; {} are held",
         restored.pending,

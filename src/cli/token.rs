@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     database::{block_on, open},
     deliveries::named,
-    output::{nothing, print_json},
+    output::{hint, nothing, print_json},
     table::{Cell, Column, print_table},
     wrong::{OfWords, span, wrong},
 };
@@ -102,7 +102,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 print_json(&made);
             } else {
                 say!("{}", token.expose());
-                confirm!("\nThis is token {id}. It is shown only now; keep it where you keep passwords.{until}");
+                hint(&format!("This is token {id}. It is shown only now; keep it where you keep passwords.{until}"));
             }
         }
         Command::List { json } => {

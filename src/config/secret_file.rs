@@ -94,7 +94,10 @@ impl Config {
     /// # Errors
     /// A secret that could not be read, or cannot be one.
     pub fn expect_secrets(&self) -> Result<(), ConfigError> {
-        self.unusable_secrets.first().map_or(Ok(()), |problem| Err(ConfigError(problem.clone())))
+        match self.unusable_secrets.as_slice() {
+            [] => Ok(()),
+            problems => Err(ConfigError(problems.join("; "))),
+        }
     }
 }
 

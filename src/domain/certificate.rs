@@ -95,7 +95,9 @@ impl ServedCertificate {
             (Freshness::Unusable, ..) => format!("the certificate has expired, at {until}, and clients refuse it"),
             (_, Some(_), Origin::Authority) => format!("the certificate could not be renewed; it ends at {until}"),
             (_, Some(_), Origin::Files) => {
-                format!("the files of the next certificate cannot be used; the present one ends at {until}")
+                format!(
+                    "the files of the next certificate cannot be used, also by a restart; the present one ends at {until}"
+                )
             }
             (Freshness::Stale, None, _) => format!("the certificate ends soon, at {until}"),
             (Freshness::Fresh, None, _) => format!("the certificate holds until {until}"),

@@ -32,7 +32,10 @@ impl Certificate {
         let leaf = chain.first().cloned().ok_or("it holds no certificate in PEM form")?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("the key cannot be read: {error}"))?;
         let shown = CertifiedKey::from_der(chain, key, &ring::default_provider());
-        let shown = shown.map_err(|error| format!("certificate and key cannot be used together: {error}"))?;
+        let shown = shown.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate".to_owned(),
+            error => format!("certificate and key cannot be used together: {error}"),
+        })?;
         let unreadable = |error: webpki::Error| format!("the certificate cannot be read: {error}");
         let read = EndEntityCert::try_from(&leaf).map_err(unreadable)?;
         let life = life(&read).ok_or("the certificate has no dates")?;

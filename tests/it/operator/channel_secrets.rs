@@ -62,6 +62,12 @@ fn the_file_of_a_channel_s_secret_that_cannot_be_used_is_named_with_its_key() {
     };
     let (code, said) = check("secret_file = \"missing\"");
     assert!(code == 1 && said.contains("alerts.channel 1.secret_file: missing is not there"), "{said}");
+    let (code, said) = check("secret_file = \"missing\"\ntoken_file = \"gone\"");
+    assert!(
+        code == 1 && said.contains("secret_file: missing is not there") && said.contains("token_file: gone is not"),
+        "{said}"
+    );
+    assert!(!said.contains("needs it"), "each is told once: {said}");
     let (code, said) = check(&format!("secret = \"{SECRET}\"\nsecret_file = \"own_secret\""));
     assert!(code == 1 && said.contains("alerts.channel 1.secret and alerts.channel 1.secret_file are both"), "{said}");
 }

@@ -96,6 +96,13 @@ fn quiet_leaves_nothing_but_what_was_asked_for() {
 }
 
 #[test]
+fn the_output_of_a_token_s_command_is_the_token_and_what_to_know_of_it_is_a_hint() {
+    let (code, out, err) = run(folder().path(), &["token", "create", "--scope", "operator"]);
+    assert_eq!((code, out.lines().count()), (0, 1), "as $(ngoma token create ...) takes it: {out}");
+    assert!(out.starts_with("ngm_") && err.contains("It is shown only now"), "{err}");
+}
+
+#[test]
 fn colours_are_on_a_terminal_only_and_only_if_the_user_wants_them() {
     let folder = folder();
     let has = |command: &str, variables: &[(&str, &str)]| {

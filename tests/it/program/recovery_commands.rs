@@ -226,6 +226,8 @@ fn a_recovery_that_could_send_nothing_again_has_failed() {
     coop.publish("dds.filed", json!({}));
     world.settle();
     // A webhook that is suspended by its own failure takes no replay.
+    let counted = out(&world, &["recover", "--all"]);
+    assert!(counted.contains("resume their webhooks first") && !counted.contains("with --yes to"), "{counted}");
     let mut recover = ngoma(world.folder(), &["recover", "--all", "--yes"]);
     let recovering = std::thread::spawn(move || finish(&mut recover));
     while !recovering.is_finished() {

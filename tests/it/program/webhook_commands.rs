@@ -121,6 +121,8 @@ fn a_test_is_sent_from_the_command_line_and_its_exit_code_says_whether_it_arrive
     receiver.always(Reply::status(500));
     let failed = out(&site, &["webhooks", "test", &webhook], 1);
     assert!(failed.contains("did not arrive: status 500"), "{failed}");
+    let listed = out(&site, &["deliveries"], 0);
+    assert!(listed.contains("batch.delivered (test)") && listed.contains("dds.filed (test)"), "{listed}");
     let unknown = out(&site, &["webhooks", "test", &webhook, "--event", "nothing"], 2);
     assert!(unknown.contains("'nothing' is unknown"), "{unknown}");
     let mut elsewhere = site.command_of(&["webhooks", "test", &webhook]);

@@ -294,7 +294,7 @@ fn settings_of_tls_that_cannot_be_used_stop_the_start_and_say_which() {
         (format!("certificate = \"{chain}\""), "tls.key"),
         (format!("key = \"{key}\""), "tls.key"),
         (format!("certificate = \"{chain}\"\nkey = \"{chain}\""), "the key cannot be read"),
-        (format!("certificate = \"{other}\"\nkey = \"{key}\""), "cannot be used together"),
+        (format!("certificate = \"{other}\"\nkey = \"{key}\""), "the key does not belong to the certificate"),
         (format!("certificate = \"nowhere.pem\"\nkey = \"{key}\""), "tls.certificate: nowhere.pem cannot be read"),
     ] {
         let sentence = refused(&text);

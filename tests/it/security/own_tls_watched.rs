@@ -195,8 +195,12 @@ fn new_files_that_cannot_be_used_are_told_and_they_are_read_again_whatever_of_th
     world.advance("1m");
     until_told(&world, About::Certificate, 1);
     let problem = said(&world, About::Certificate);
-    assert!(problem.contains("the files of the next certificate cannot be used; the present one ends at"), "{problem}");
-    assert!(problem.contains("certificate and key cannot be used together"), "{problem}");
+    assert!(
+        problem
+            .contains("the files of the next certificate cannot be used, also by a restart; the present one ends at"),
+        "{problem}"
+    );
+    assert!(problem.contains("the key does not belong to the certificate"), "{problem}");
     let pem = String::from_utf8(good).expect("a text");
     let line = pem.lines().nth(1).expect("a line of the key");
     assert!(!problem.contains(line), "{problem}");
