@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     Db, Result, check,
-    files::{self, Stamp, at, beside, same_file, write_new},
+    files::{self, Stamp, at, beside, clear, same_file, write_new},
     key_mark::{self, FirstKey},
     open::known,
 };
@@ -50,7 +50,7 @@ enum Origin {
 }
 
 /// How the name of the note ends that is beside a backup with damaged bodies.
-const DAMAGED: &str = ".damaged";
+pub(super) const DAMAGED: &str = ".damaged";
 /// How the names of the backups begin that the server makes by itself.
 const BY_ITSELF: &str = "auto-";
 
@@ -219,11 +219,12 @@ impl BackupFolder {
         let mut removed = Vec::new();
         for (_, backup) in own.into_iter().enumerate().skip(keep).filter(|(place, _)| Some(*place) != whole) {
             let path = self.path.join(&backup.name);
-            // The copy first: there must be none without its key.
-            let key = backup.has_key.then(|| beside(&path, ".key"));
-            let note = backup.is_damaged.then(|| beside(&path, DAMAGED));
-            for file in [Some(path), key, note].into_iter().flatten() {
-                fs::remove_file(&file).map_err(|error| at(&file, &format!("cannot be removed: {error}")))?;
+            // The copy first: there must be none without its key. As a part it is removed with its key, also if this is cut
+            // off.
+            let part = beside(&path, ".part");
+            fs::rename(&path, &part).map_err(|error| at(&path, &format!("cannot be removed: {error}")))?;
+            for file in [beside(&path, ".key"), beside(&path, DAMAGED), part] {
+                clear(&file)?;
             }
             removed.push(backup.name);
         }

@@ -2,6 +2,7 @@
 //! copy has the place.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
@@ -12,9 +13,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{
     Result,
-    backup_files::is_named_by_server,
+    backup_files::{DAMAGED, is_named_by_server},
     files::{self, at, beside, clear, folder_of, same_file},
-    lock_file::{self, Found},
+    lock_file,
 };
 use crate::error::Error;
 
@@ -123,26 +124,41 @@ fn is_of_another(path: &Path) -> bool {
 }
 
 /// Creates a folder for backups, for its owner only, if it is missing; and removes what interrupted backups of
-/// the server have left there.
+/// the server have left there. What is being written, and what another user has left, stays.
 ///
 /// # Errors
 /// A folder that cannot be created or read.
 pub fn make_folder(folder: &Path) -> Result<()> {
     files::make_folders(folder, 0o700).map_err(|error| at(folder, &format!("cannot be made: {error}")))?;
     let unread = |error: io::Error| at(folder, &format!("cannot be read: {error}"));
-    for there in fs::read_dir(folder).map_err(unread)? {
-        let part = there.map_err(unread)?.path();
-        // The lock on the part of the database protects the part of its key file too. Other programs have such names too.
-        let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
-        let of = of.strip_suffix(".key").unwrap_or(of);
-        if !is_named_by_server(Path::new(of)) {
-            continue;
-        }
-        match lock_file::lock(&beside(Path::new(of), ".part")) {
-            Ok(Found::InUse) => {}
-            // If it is locked now, it stays so until it is removed.
-            _left => clear(&part)?,
+    let there = fs::read_dir(folder).map_err(unread)?.collect::<io::Result<Vec<_>>>().map_err(unread)?;
+    let cut_off: BTreeSet<PathBuf> = there.iter().filter_map(|file| backup_of(&file.path())).collect();
+    for file in cut_off {
+        if let Err(error) = clear_left(&file)
+            && !is_of_another(&beside(&file, ".part"))
+        {
+            tracing::warn!(%error, "what an interrupted backup has left cannot be removed: remove it");
         }
     }
     Ok(())
+}
+
+/// The backup that this file is a part of, or lies beside a part of, if the server has named it.
+fn backup_of(left: &Path) -> Option<PathBuf> {
+    let left = left.to_str()?;
+    let part = ENDS.iter().find_map(|end| left.strip_suffix(end)?.strip_suffix(".part"))?;
+    let file = Path::new(part.strip_suffix(".key").unwrap_or(part));
+    is_named_by_server(file).then(|| file.to_owned())
+}
+
+/// Removes what is left of an interrupted backup, unless it is being written.
+fn clear_left(file: &Path) -> Result<()> {
+    let (key, part) = (beside(file, ".key"), beside(file, ".part"));
+    let was_there = part.symlink_metadata().is_ok();
+    let Some(_held) = lock_file::create(&part)? else { return Ok(()) };
+    // It was cut off between its two names, or while it was removed. A key alone stays: its copy may be elsewhere.
+    if was_there && file.symlink_metadata().is_err() {
+        [&key, &beside(file, DAMAGED)].into_iter().try_for_each(|left| clear(left))?;
+    }
+    [beside(&key, ".part"), part].iter().flat_map(|part| all_of(part)).try_for_each(|left| clear(&left))
 }
