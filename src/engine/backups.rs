@@ -136,7 +136,7 @@ impl Backups {
         let (folder, now) = (Arc::clone(&self.0.folder), self.0.clock.now());
         let files = tokio::task::spawn_blocking(move || folder.files()).await;
         let files = files.ok().and_then(Result::ok).unwrap_or_default();
-        files.into_iter().filter(|file| file.made_at <= now).collect()
+        files.into_iter().filter(|file| file.has_come(now)).collect()
     }
 
     /// Begins one, if none is being made; returns whether it did. [`Backups::make`] must follow.
@@ -154,24 +154,41 @@ impl Backups {
     /// # Errors
     /// The reason why none was made.
     pub async fn make(&self, name: &str, now: Timestamp) -> Result<Made> {
-        let (backups, file) = (self.clone(), self.0.folder.path().join(name));
-        let copied = file.clone();
-        let made = tokio::task::spawn_blocking(move || backups.copy_to(&copied)).await;
+        self.make_first(vec![name.to_owned()], now).await
+    }
+
+    /// Makes one with the first of these names that is free.
+    async fn make_first(&self, names: Vec<String>, now: Timestamp) -> Result<Made> {
+        let backups = self.clone();
+        let made = tokio::task::spawn_blocking(move || backups.copy_to_first(&names)).await;
         let made = made.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())));
         self.look().await;
         self.known().last = Some(match &made {
             Err(error) => Backup::Failed(format!("No backup was made: {error}")),
-            Ok(made) => match made.flaw(&file) {
-                None => Backup::Made(file, made.bytes, now),
+            Ok(made) => match made.flaw(&made.file) {
+                None => Backup::Made(made.file.clone(), made.bytes, now),
                 Some(flaw) => Backup::Failed(format!("The backup is not whole: {flaw}")),
             },
         });
         made
     }
 
+    fn copy_to_first(&self, names: &[String]) -> Result<Made> {
+        let folder = self.0.folder.path();
+        store::make_folder(folder)?;
+        self.0.db.expect_room_in(folder)?;
+        let mut made = Err(Error::Internal("a backup has no name".to_owned()));
+        for name in names {
+            made = self.copy_to(&folder.join(name));
+            // Another server has taken this name.
+            if !matches!(made, Err(Error::Unavailable(_))) {
+                break;
+            }
+        }
+        made
+    }
+
     fn copy_to(&self, file: &Path) -> Result<Made> {
-        store::make_folder(self.0.folder.path())?;
-        self.0.db.expect_room_in(self.0.folder.path())?;
         let made = self.0.db.back_up(&self.0.storage, file, |progress| {
             self.known().last = Some(Backup::Running(match progress {
                 Progress::Copied(percent) => format!("copied {percent} %"),
@@ -231,14 +248,12 @@ impl Backups {
     /// # Errors
     /// The reason why none was made.
     async fn try_one(&self, now: Timestamp) -> Result<()> {
-        let name = store::own_backup_name(now);
-        let made = self.make(&name, now).await.inspect_err(
+        let made = self.make_first(store::own_backup_names(now), now).await.inspect_err(
             |error| tracing::error!(%error, "no backup could be made: it is tried again, and all else goes on"),
         )?;
-        let file = self.0.folder.path().join(&name);
-        match made.flaw(&file) {
+        match made.flaw(&made.file) {
             Some(flaw) => tracing::error!(error = %flaw, "a backup is not whole"),
-            None => tracing::info!(file = %file.display(), bytes = made.bytes, "a backup was made and checked"),
+            None => tracing::info!(file = %made.file.display(), bytes = made.bytes, "a backup was made and checked"),
         }
         self.forget(now).await;
         Ok(())

@@ -81,7 +81,7 @@ mod writer;
 pub use self::{
     backup::{Made, Progress, Snapshot, backup},
     backup_age::{OldBackup, old_backup},
-    backup_files::{BackupFile, BackupFolder, BackupPart, backup_name, own_backup_name},
+    backup_files::{BackupFile, BackupFolder, BackupPart, backup_name, own_backup_names},
     backup_place::make_folder,
     bodies::{Bodies, Body, SMALL_BODY},
     check::{Found, check},

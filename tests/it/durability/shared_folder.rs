@@ -64,6 +64,27 @@ fn two_servers_with_one_folder_for_backups_count_and_remove_only_their_own() {
     assert_eq!(metric(&other, "ngoma_backup_age_seconds"), Some(0.0));
 }
 
+#[test]
+fn servers_that_make_a_backup_in_the_same_second_get_one_each() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let servers = [(); 3].map(|()| server_from(Duration::ZERO, folder.path()));
+    let copies = |day: u32, seconds: [u32; 3]| -> Vec<String> {
+        let copy = |second| format!("auto-2026-04-{day}T11-55-0{second}Z.db");
+        seconds.map(copy).into_iter().flat_map(|copy| [copy.clone(), format!("{copy}.key")]).collect()
+    };
+    assert_eq!(names(folder.path()), copies(20, [0, 1, 2]));
+    for server in &servers {
+        assert_eq!(health(server), ("ok".to_owned(), "the last backup is less than an hour old".to_owned()));
+        assert_eq!(metric(server, "ngoma_backup_age_seconds"), Some(0.0));
+    }
+    servers.iter().for_each(|server| after(server, "24h"));
+    assert_eq!(names(folder.path()), copies(21, [0, 1, 2]), "each has removed its own of yesterday");
+    // A person's name for a backup is never changed: it says so.
+    let taken = folder.path().join("auto-2026-04-21T11-55-00Z.db");
+    let refusal = servers[0].db().back_up(&servers[0].config.storage, &taken, drop).expect_err("it is there");
+    assert!(refusal.to_string().contains("is there already: name another file"), "{refusal}");
+}
+
 /// Lets a server of the user 65534 make a backup in this folder. Root runs this.
 fn back_up_in(folder: &Path) {
     let mut site = Site::new();
