@@ -93,11 +93,11 @@
 //! payload whose name ends in `_id`), **idempotency key**, **scan** (a look through stored payloads, for
 //! a limited time), **signing secret**, **signature**, **profile** (the engine's part of a vendor), **dialect** (a profile
 //! and the vendor's words, for the doors that serve all vendors), **envelope**, **alert**, **channel** (of alerts: log,
-//! mail or webhook), **notice** (an event about an account's webhooks, for its own programs), **retention**, **milestone** (how far the tables had grown at some time), **erasure**, **scope** (an
-//! action that a token allows), **visible** (the accounts that a request may see), **grant** (the right by which a
-//! request acts), **access** (a grant and the visible part), **session** (a browser that showed a token, or opened a
-//! **sign-in link**: it opens the dashboard of an account, once), **audit** (who changed what), **stats** (attempts
-//! counted by minute and hour).
+//! mail, or a service that takes POSTs), **notice** (an event about an account's webhooks, for its own programs),
+//! **retention**, **milestone** (how far the tables had grown at some time), **erasure**, **scope** (an action that a token
+//! allows), **visible** (the accounts that a request may see), **grant** (the right by which a request acts), **access**
+//! (a grant and the visible part), **session** (a browser that showed a token, or opened a **sign-in link**: it opens the
+//! dashboard of an account, once), **audit** (who changed what), **stats** (attempts counted by minute and hour).
 
 pub mod api;
 pub mod app;

@@ -97,6 +97,9 @@ impl App {
         let age = newest.as_ref().map(|newest| self.now().since(newest.made_at));
         let last =
             age.map_or_else(|| "there is no backup yet".to_owned(), |age| format!("the last backup is {}", old(age)));
+        if backups.is_silent() {
+            return Part::Warning(format!("{last}, and the folder for backups does not answer: is its disk there?"));
+        }
         if backups.failing().is_some() {
             return Part::Warning(format!(
                 "{last}, and the next could not be made: it is tried again; the server's log says why"

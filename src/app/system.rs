@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -66,7 +65,12 @@ impl App {
 
     /// The folder for backups.
     pub fn backup_folder(&self) -> PathBuf {
-        self.0.backups.folder().path().to_owned()
+        self.0.backups.folder().to_owned()
+    }
+
+    /// The newest backup in that folder, when it was last looked at.
+    pub fn newest_backup(&self) -> Option<BackupFile> {
+        self.0.backups.newest()
     }
 
     /// The settings of the backups that the server makes by itself.
@@ -80,9 +84,12 @@ impl App {
     }
 
     /// The backups in that folder, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the folder does not answer.
     pub async fn backups(&self, access: &Access<Operator>) -> Result<Vec<BackupFile>> {
-        let folder = Arc::clone(self.0.backups.folder());
-        self.read(access, move |_, _| folder.files()).await
+        self.check_access(access)?;
+        self.0.backups.files().await
     }
 
     /// A file of a backup, to be read, and its length. The audit names it.
@@ -90,8 +97,8 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`] if there is none of this name.
     pub async fn take_backup(&self, access: &Access<Operator>, name: &str, part: BackupPart) -> Result<(File, u64)> {
-        let (folder, wanted) = (Arc::clone(self.0.backups.folder()), name.to_owned());
-        let found = self.read(access, move |_, _| folder.open(&wanted, part)).await?;
+        self.check_access(access)?;
+        let found = self.0.backups.open(name.to_owned(), part).await?;
         let found = found.ok_or(Error::NotFound(Missing::Backup))?;
         let taken = if part == BackupPart::Key { format!("{name}.key") } else { name.to_owned() };
         match self.write(access, move |tx, _| audit::backup_taken(tx, &taken)).await {
@@ -113,13 +120,13 @@ impl App {
         }
         let (backups, now) = (self.0.backups.clone(), self.now());
         let name = store::backup_name(now);
-        let file = backups.folder().path().join(&name).display().to_string();
+        let file = backups.folder().join(&name).display().to_string();
         // This write is refused if the right to ask for the backup is gone. So it comes before the backup.
         self.write(access, move |tx, _| audit::backed_up(tx, &file)).await?;
         if backups.begin() {
             tokio::spawn(async move {
                 let made = backups.make(&name, now).await;
-                let flaw = made.and_then(|made| match made.flaw(&backups.folder().path().join(&name)) {
+                let flaw = made.and_then(|made| match made.flaw(&backups.folder().join(&name)) {
                     None => Ok(()),
                     Some(flaw) => Err(Error::Internal(flaw)),
                 });

@@ -57,7 +57,8 @@ impl Config {
     }
 }
 
-fn absolute(file: &Path) -> PathBuf {
+/// The whole name of a file: a person in any folder can use it.
+pub(super) fn absolute(file: &Path) -> PathBuf {
     path::absolute(file).unwrap_or_else(|_| file.to_owned())
 }
 

@@ -9,7 +9,10 @@ use std::{
 use figment::{Figment, Source, value::Value};
 use rustix::process::{getegid, geteuid};
 
-use super::{Config, SECRETS};
+use super::{
+    Config, SECRETS,
+    called::{absolute, quoted},
+};
 
 /// The mode by which everybody may read a file.
 pub(super) const READ_BY_ALL: u32 = 0o004;
@@ -27,7 +30,7 @@ fn memory() -> Option<u64> {
     machine.into_iter().chain(group).min()
 }
 
-/// The file of settings, if a secret stands in it and everybody can read it.
+/// The file of settings, if a secret stands in it: everybody may come to read it later.
 pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
     let given = SECRETS.iter().filter(|key| figment.extract_inner::<String>(key).is_ok_and(|text| !text.is_empty()));
     let channels = figment.find_value("alerts.channel").is_ok_and(|list| {
@@ -43,7 +46,7 @@ pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
         Some(Source::File(path)) => Some(path.clone()),
         _ => None,
     });
-    files.find(|path| is_read_by_all(path))
+    files.next()
 }
 
 fn is_read_by_all(path: &Path) -> bool {
@@ -65,13 +68,13 @@ impl Config {
     pub fn exposed_files(&self) -> Vec<ExposedFile> {
         let own = [&self.storage.key_file, &self.tls.key];
         let files = self.exposed.iter().chain(own).chain(&self.secret_files).filter(|path| is_read_by_all(path));
-        files.map(|path| ExposedFile { path: path.clone(), remedy: self.remedy(path) }).collect()
+        files.map(|path| absolute(path)).map(|path| ExposedFile { remedy: self.remedy(&path), path }).collect()
     }
 
     /// The command that takes the file from everybody else and leaves it readable for the server's user, who owns the
     /// database.
     fn remedy(&self, path: &Path) -> String {
-        let shown = path.display();
+        let shown = quoted(&path.to_string_lossy());
         let database = self.storage.path.metadata();
         let server =
             database.map_or_else(|_| (geteuid().as_raw(), getegid().as_raw()), |file| (file.uid(), file.gid()));
@@ -84,8 +87,11 @@ impl Config {
     /// One sentence for each warning.
     pub fn warnings(&self) -> Vec<String> {
         let exposed = self.exposed_files().into_iter().map(|ExposedFile { path, remedy }| {
-            let or =
-                if self.exposed.as_ref() == Some(&path) { ", or put the secret into a file of its own" } else { "" };
+            let or = if self.exposed.as_deref().map(absolute).as_ref() == Some(&path) {
+                ", or put the secret into a file of its own"
+            } else {
+                ""
+            };
             format!("{} holds a secret and everybody may read it: run '{remedy}'{or}", path.display())
         });
         let unreachable = (!self.alerts.smtp_url.is_empty() && self.server.public_url.is_empty()).then(|| {

@@ -99,8 +99,13 @@ async fn render_page(
             None => sections.push(Section { name: &setting.section, settings: vec![setting] }),
         }
     }
-    let backups = app.backups(&visit.access).await?;
-    let last = backups.first().map_or_else(|| "none yet".to_owned(), |last| frame.when(last.made_at).words);
+    let (backups, refused) = match app.backups(&visit.access).await {
+        Ok(backups) => (backups, refused),
+        // Above all now the rest of the page must be seen.
+        Err(error @ Error::Unavailable(_)) => (Vec::new(), refused.or(Some(error))),
+        Err(error) => return Err(error.into()),
+    };
+    let last = app.newest_backup().map_or_else(|| "none yet".to_owned(), |last| frame.when(last.made_at).words);
     let mut facts = vec![
         ("Version", frame.version().to_owned()),
         ("Running for", long_span(app.uptime())),

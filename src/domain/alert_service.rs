@@ -77,8 +77,9 @@ impl Service {
             Self::Teams => teams(words),
             Self::Discord => {
                 // The angle brackets keep Discord from making a preview of the page.
-                let room = DISCORD_MOST.saturating_sub(in_units(subject) + in_units(page) + 10);
-                let said = cut(said, room, in_units);
+                let subject = markdown(subject);
+                let room = DISCORD_MOST.saturating_sub(in_units(&subject) + in_units(page) + 10);
+                let said = cut(&markdown(said), room, in_units);
                 json!({ "content": format!("**{subject}**\n{said}\n<{page}>"), "allowed_mentions": { "parse": [] } })
             }
             Self::Telegram(chat) => {
@@ -137,10 +138,22 @@ fn slack(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
+/// A text in which a reader of Markdown sees no link and no formatting: a receiver's words may be in it.
+fn markdown(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\`*~|[]<>".contains(c) {
+            plain.push('\\');
+        }
+        plain.push(c);
+    }
+    plain
+}
+
 /// A card: Teams reads Markdown in it, where a line ends by an empty one.
 fn teams(words: &AlertWords) -> Value {
     let block = |text: &str, weight: &str| json!({ "type": "TextBlock", "text": text, "weight": weight, "wrap": true });
-    let said = cut(&words.said, TEAMS_MOST, str::len).replace('\n', "\n\n");
+    let said = cut(&markdown(&words.said), TEAMS_MOST, str::len).replace('\n', "\n\n");
     json!({
         "type": "message",
         "attachments": [{
@@ -150,7 +163,7 @@ fn teams(words: &AlertWords) -> Value {
                 "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
                 "type": "AdaptiveCard",
                 "version": "1.4",
-                "body": [block(&words.subject, "Bolder"), block(&said, "Default")],
+                "body": [block(&markdown(&words.subject), "Bolder"), block(&said, "Default")],
                 "actions": [{ "type": "Action.OpenUrl", "title": "Open its page", "url": words.page }]
             }
         }]

@@ -61,7 +61,7 @@ pub enum Freshness {
     Fresh,
     /// It holds, but a person should look.
     Stale,
-    /// No client can connect: it has expired, or there is none.
+    /// No client can connect: it has expired, holds later only, or there is none.
     Unusable,
 }
 
@@ -69,7 +69,7 @@ impl ServedCertificate {
     /// How fresh it is.
     pub fn freshness(&self, now: Timestamp) -> Freshness {
         match self.life {
-            Some(life) if life.until <= now => Freshness::Unusable,
+            Some(life) if life.until <= now || life.from > now => Freshness::Unusable,
             Some(life) if self.failed.is_some() || life.ends_soon(now) => Freshness::Stale,
             Some(_) => Freshness::Fresh,
             None => Freshness::Unusable,
@@ -83,10 +83,15 @@ impl ServedCertificate {
 
     /// Its state in a clause for everybody: it begins with a small letter and has no point.
     pub fn said(&self, now: Timestamp) -> String {
-        let Some(Life { until, .. }) = self.life else {
+        let Some(Life { from, until }) = self.life else {
             return "there is no certificate yet, and no client can connect".to_owned();
         };
         match (self.freshness(now), &self.failed, self.origin) {
+            (Freshness::Unusable, ..) if from > now => {
+                format!(
+                    "the certificate holds from {from} on, and until then clients refuse it: is the clock of this machine right?"
+                )
+            }
             (Freshness::Unusable, ..) => format!("the certificate has expired, at {until}, and clients refuse it"),
             (_, Some(_), Origin::Authority) => format!("the certificate could not be renewed; it ends at {until}"),
             (_, Some(_), Origin::Files) => {

@@ -88,9 +88,12 @@ fn shown_value<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
 }
 
 /// A URL that a receiver named, whole or relative, without what may be a secret: a user, a query, a fragment, the end of
-/// a longer path.
+/// a longer path. What is no URL is masked as a whole: people get to read this.
 fn masked_location(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
+    if url.contains(|c: char| !c.is_alphanumeric() && !"-._~:/@!$&'*+,;=%".contains(c)) {
+        return MASK.to_owned();
+    }
     let Some((scheme, rest)) = url.split_once("//") else { return masked(url) };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let path = masked(path);

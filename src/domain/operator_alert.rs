@@ -23,8 +23,10 @@ pub enum About {
     Room,
     /// It takes more room than it may, and nothing more may go.
     Full,
-    /// The server's own certificate ends soon, could not be renewed, or is missing.
+    /// The server's own certificate ends soon, or could not be renewed.
     Certificate,
+    /// The server has no certificate that clients take: it has expired, or there is none.
+    Expired,
     /// The database was restored from a backup.
     Restored,
     /// What an earlier one told of is over.
@@ -33,7 +35,7 @@ pub enum About {
 
 impl About {
     /// Everything that such an alert may be about.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Disk,
         Self::Backup,
         Self::Damaged,
@@ -43,6 +45,7 @@ impl About {
         Self::Room,
         Self::Full,
         Self::Certificate,
+        Self::Expired,
         Self::Restored,
         Self::Over,
     ];
@@ -59,6 +62,7 @@ impl About {
             Self::Room => "server.room_reached",
             Self::Full => "server.room_full",
             Self::Certificate => "server.certificate_old",
+            Self::Expired => "server.certificate_expired",
             Self::Restored => "server.restored",
             Self::Over => "server.recovered",
         }
@@ -76,6 +80,7 @@ impl About {
             Self::Room => "the database has reached its largest size",
             Self::Full => "the database is larger than it may be",
             Self::Certificate => "there is no fresh certificate",
+            Self::Expired => "no client can connect: the certificate is not valid",
             Self::Restored => "the database was restored from a backup",
             Self::Over => "a problem of the server is over",
         }
@@ -108,7 +113,7 @@ impl About {
             Self::Full => {
                 "Raise the limit, or repair or delete the webhooks that do not take theirs: until then the database grows."
             }
-            Self::Certificate => {
+            Self::Certificate | Self::Expired => {
                 "The server tries again by itself. If tls.certificate names files of your own, put new ones in their \
                  places: they are read within a minute. When it has expired, no client can connect."
             }

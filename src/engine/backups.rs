@@ -3,8 +3,12 @@
 //! Copying rests as long as it works; the check of the copy takes one processor core (see the store). When one cannot be
 //! made, it is tried again later, and nothing else stops. The age of the last one is known here, for everybody who shows
 //! it.
+//!
+//! The folder may be on a disk of the network, which can be silent for hours. One thread waits for it then, and nobody
+//! else.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -13,11 +17,11 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    clock::{self, SharedClock},
+    clock::{self, SharedClock, Stopwatch},
     config::{self, Config, Storage},
     domain::timestamp::Timestamp,
     error::{Error, Result},
-    store::{self, BackupFile, BackupFolder, Db, Made, Progress, audit},
+    store::{self, BackupFile, BackupFolder, BackupPart, Db, Made, Progress, audit},
 };
 
 /// The wait after one that could not be made. It doubles with each further one, up to the time between two.
@@ -26,6 +30,11 @@ const AFTER_A_FAULT: Duration = Duration::from_secs(600);
 const BETWEEN_TWO: Duration = Duration::from_secs(60);
 /// Where the server makes none by itself, an older one is too old.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+/// How long a caller waits for the folder.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A folder that does not answer for so long is silent. Before, its disk may be waking up.
+const SILENT: Duration = Duration::from_secs(15);
 
 /// The state of the last backup.
 #[derive(Debug, Clone)]
@@ -48,6 +57,8 @@ struct Inner {
     storage: Storage,
     settings: config::Backup,
     folder: Arc<BackupFolder>,
+    /// Held by the one thread that looks into the folder.
+    looking: Arc<tokio::sync::Mutex<()>>,
     known: Mutex<Known>,
     tries: watch::Sender<Option<Timestamp>>,
 }
@@ -56,6 +67,8 @@ struct Inner {
 struct Known {
     last: Option<Backup>,
     newest: Option<BackupFile>,
+    /// The time since a look into the folder began that has not ended.
+    unanswered: Option<Stopwatch>,
     /// When the next one is due, as the machine's uptime.
     next: Option<Duration>,
     /// Why the last one that the server tried to make by itself could not be made.
@@ -70,13 +83,13 @@ impl Backups {
     pub fn new(db: Db, clock: SharedClock, config: &Config) -> Result<Self> {
         let (storage, settings) = (config.storage.clone(), config.backup.clone());
         let folder = Arc::new(BackupFolder::new(&db, &storage.path, config.backup_folder())?);
-        let (known, tries) = (Mutex::default(), watch::Sender::new(None));
-        Ok(Self(Arc::new(Inner { db, clock, storage, settings, folder, known, tries })))
+        let (looking, known, tries) = (Arc::default(), Mutex::default(), watch::Sender::new(None));
+        Ok(Self(Arc::new(Inner { db, clock, storage, settings, folder, looking, known, tries })))
     }
 
-    /// The folder for backups.
-    pub fn folder(&self) -> &Arc<BackupFolder> {
-        &self.0.folder
+    /// Where the folder for backups is.
+    pub fn folder(&self) -> &Path {
+        self.0.folder.path()
     }
 
     /// The settings.
@@ -124,19 +137,69 @@ impl Backups {
         self.0.tries.subscribe()
     }
 
-    /// Looks into the folder for the newest backup, and returns it.
-    pub async fn look(&self) -> Option<BackupFile> {
-        let newest = self.files().await.into_iter().next();
-        self.known().newest.clone_from(&newest);
-        newest
+    /// Whether the folder has been silent for so long that its disk must be gone.
+    pub fn is_silent(&self) -> bool {
+        self.known().unanswered.is_some_and(|since| since.elapsed() > SILENT)
     }
 
-    /// Those in the folder, the newest first. One of a time that has not come is left out: the clock was set.
-    async fn files(&self) -> Vec<BackupFile> {
-        let (folder, now) = (Arc::clone(&self.0.folder), self.0.clock.now());
-        let files = tokio::task::spawn_blocking(move || folder.files()).await;
-        let files = files.ok().and_then(Result::ok).unwrap_or_default();
-        files.into_iter().filter(|file| file.has_come(now)).collect()
+    /// Looks into the folder for the newest backup, and returns it: the one of the last look, if the folder does not answer.
+    pub async fn look(&self) -> Option<BackupFile> {
+        // The caretaker tells of a folder that is silent.
+        let _ = self.files().await;
+        self.newest()
+    }
+
+    /// Those in the folder, the newest first.
+    ///
+    /// # Errors
+    /// A folder that cannot be read or does not answer.
+    pub async fn files(&self) -> Result<Vec<BackupFile>> {
+        let files = self.in_folder(|folder| folder.files()).await?;
+        // One of a time that has not come is left out: the clock was set.
+        let now = self.0.clock.now();
+        self.known().newest = files.iter().find(|file| file.has_come(now)).cloned();
+        Ok(files)
+    }
+
+    /// Opens one file of a backup, to be read, and gives its length; `None` if there is no such backup.
+    ///
+    /// # Errors
+    /// A folder or a file that cannot be read, or does not answer.
+    pub async fn open(&self, name: String, part: BackupPart) -> Result<Option<(File, u64)>> {
+        self.in_folder(move |folder| folder.open(&name, part)).await
+    }
+
+    /// Looks at something in the folder. Where it does not answer, this thread stays behind, and no other begins.
+    async fn in_folder<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&BackupFolder) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let silent = || {
+            let folder = self.folder().display();
+            Error::Unavailable(format!("the folder for backups {folder} does not answer: is its disk there?"))
+        };
+        // Somebody has waited in vain already.
+        if self.known().unanswered.is_some_and(|since| since.elapsed() > PATIENCE) {
+            return Err(silent());
+        }
+        let backups = self.clone();
+        let looked = async {
+            let looking = Arc::clone(&backups.0.looking).lock_owned().await;
+            let found = tokio::task::spawn_blocking({
+                let backups = backups.clone();
+                move || {
+                    backups.known().unanswered = Some(Stopwatch::start());
+                    let found = look(&backups.0.folder);
+                    backups.known().unanswered = None;
+                    drop(looking);
+                    found
+                }
+            });
+            found
+                .await
+                .unwrap_or_else(|_| Err(Error::Internal("a look into the folder for backups panicked".to_owned())))
+        };
+        tokio::time::timeout(PATIENCE, looked).await.unwrap_or_else(|_| Err(silent()))
     }
 
     /// Begins one, if none is being made; returns whether it did. [`Backups::make`] must follow.
@@ -174,7 +237,7 @@ impl Backups {
     }
 
     fn copy_to_first(&self, names: &[String]) -> Result<Made> {
-        let folder = self.0.folder.path();
+        let folder = self.folder();
         store::make_folder(folder)?;
         self.0.db.expect_room_in(folder)?;
         let mut made = Err(Error::Internal("a backup has no name".to_owned()));
@@ -238,8 +301,9 @@ impl Backups {
     async fn first_wait(&self) -> Duration {
         let restored = self.0.db.read(audit::last_restore).await.ok().flatten().map(|(at, _)| at);
         let is_of_now = |file: &BackupFile| restored.is_none_or(|restored| file.made_at > restored);
-        let last = self.files().await.into_iter().find(|file| file.by_itself && is_of_now(file));
-        let age = last.map(|last| self.0.clock.now().since(last.made_at));
+        let (now, files) = (self.0.clock.now(), self.files().await.unwrap_or_default());
+        let last = files.into_iter().find(|file| file.by_itself && file.has_come(now) && is_of_now(file));
+        let age = last.map(|last| now.since(last.made_at));
         age.map_or(Duration::ZERO, |age| self.0.settings.every.saturating_sub(age))
     }
 

@@ -9,7 +9,11 @@ use super::backups::Backups;
 use crate::{
     clock::SharedClock,
     config::{Config, command},
-    domain::{audit::Actor, certificate::ServedCertificate, operator_alert::About},
+    domain::{
+        audit::Actor,
+        certificate::{Freshness, ServedCertificate},
+        operator_alert::About,
+    },
     error::Result,
     store::{self, Admission, BackupFile, Db, OldBackup, Tx, operator_alerts},
 };
@@ -36,8 +40,11 @@ impl Caretaker {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow_and_update() {
             let at = self.clock.now();
-            if let Err(error) = self.look().await {
-                tracing::warn!(%error, "the server could not look after itself; it looks again in a minute");
+            tokio::select! {
+                looked = self.look() => if let Err(error) = looked {
+                    tracing::warn!(%error, "the server could not look after itself; it looks again in a minute");
+                },
+                _ = stop.changed() => return,
             }
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { return },
@@ -55,19 +62,30 @@ impl Caretaker {
         }
         let exposed = self.exposed();
         self.judge(About::Exposed, exposed.clone(), exposed.is_none()).await?;
-        let (now, served) = (self.clock.now(), self.certificate.borrow().clone());
-        let problem = served.as_ref().and_then(|served| served.problem(now));
-        let is_well = served.is_none_or(|served| served.is_well(now));
-        self.judge(About::Certificate, problem, is_well).await
+        self.look_at_certificate().await
+    }
+
+    /// That it has expired is news, though it was told that it ends soon.
+    async fn look_at_certificate(&self) -> Result<()> {
+        let now = self.clock.now();
+        let Some(served) = self.certificate.borrow().clone() else { return Ok(()) };
+        let (problem, is_unusable) = (served.problem(now), served.freshness(now) == Freshness::Unusable);
+        let (late, expired) = if is_unusable { (None, problem) } else { (problem, None) };
+        self.judge(About::Certificate, late, served.is_well(now)).await?;
+        self.judge(About::Expired, expired, !is_unusable).await
     }
 
     /// Raises an alert about a problem, or clears it. Writes only if that changes something.
     async fn judge(&self, about: About, problem: Option<String>, is_well: bool) -> Result<()> {
         let (db, now) = (&self.db, self.clock.now());
         match problem {
-            Some(said) if db.read(move |view| operator_alerts::may_be_raised(view, about, now)).await? => {
-                let raise = move |tx: &Tx<'_>| operator_alerts::raise(tx, about, &said).map(drop);
-                db.write(Actor::Engine, Admission::Wait, raise).await
+            Some(said) => {
+                let news = said.clone();
+                if db.read(move |view| operator_alerts::may_be_raised(view, about, &news, now)).await? {
+                    let raise = move |tx: &Tx<'_>| operator_alerts::raise(tx, about, &said).map(drop);
+                    db.write(Actor::Engine, Admission::Wait, raise).await?;
+                }
+                Ok(())
             }
             None if is_well && db.read(move |view| operator_alerts::is_raised(view, about)).await? => {
                 db.write(Actor::Engine, Admission::Wait, move |tx| operator_alerts::clear(tx, about)).await
@@ -112,13 +130,16 @@ impl Caretaker {
         if self.backups.settings().every.is_zero() {
             return Ok(None);
         }
+        let place = self.backups.folder().display();
+        if self.backups.is_silent() {
+            return Ok(Some(format!("The folder for backups {place} does not answer: is its disk there?")));
+        }
         if let Some(why) = self.backups.failing() {
             return Ok(Some(format!("No backup could be made: {why}. It is tried again, and all else goes on.")));
         }
         let (last, oldest) = (newest.map(|newest| newest.made_at), self.backups.oldest_allowed());
         let now = self.clock.now();
         let found = self.db.read(move |view| store::old_backup(view, last, oldest, now)).await?;
-        let place = self.backups.folder().path().display();
         Ok(found.map(|old| match old {
             OldBackup::Never => format!("There is no backup in {place}."),
             OldBackup::Made(at) => format!("The last backup in {place} was made at {at}."),

@@ -131,18 +131,16 @@ impl Keeper {
     /// may go.
     async fn tell(&self, room: Room, removed: usize, now: Timestamp) -> Result<()> {
         if room.is_full {
-            if self.db.read(move |view| operator_alerts::may_be_raised(view, About::Full, now)).await? {
-                let megabytes = |bytes: u64| bytes / 1_000_000;
-                self.raise(
-                    About::Full,
-                    format!(
-                        "{} MB of the database are in use; the limit is {} MB (retention.max_database_bytes). Nothing more may \
-                         go: what is left waits, is held or was not delivered, or has an idempotency key of the last day.",
-                        megabytes(room.used),
-                        megabytes(room.limit)
-                    ),
-                )
-                .await?;
+            let megabytes = |bytes: u64| bytes / 1_000_000;
+            let said = format!(
+                "{} MB of the database are in use; the limit is {} MB (retention.max_database_bytes). Nothing more may go: \
+                 what is left waits, is held or was not delivered, or has an idempotency key of the last day.",
+                megabytes(room.used),
+                megabytes(room.limit)
+            );
+            let news = said.clone();
+            if self.db.read(move |view| operator_alerts::may_be_raised(view, About::Full, &news, now)).await? {
+                self.raise(About::Full, said).await?;
             }
             return Ok(());
         }

@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_secs(86_400);
 /// Writes an alert to the operator, unless one about the same was written within a day and was not cleared since. `said`
 /// is what happened, in a sentence or two without secrets. Returns whether it wrote one.
 pub fn raise(tx: &Tx<'_>, about: About, said: &str) -> Result<bool> {
-    if !may_be_raised(tx, about, tx.now)? {
+    if !may_be_raised(tx, about, said, tx.now)? {
         return Ok(false);
     }
     write(tx, about, said)?;
@@ -56,12 +56,13 @@ pub fn is_raised(view: &View<'_>, about: About) -> Result<bool> {
     Ok(rows.exists([about.name()])?)
 }
 
-/// Whether [`raise`] would write one now.
-pub fn may_be_raised(view: &View<'_>, about: About, now: Timestamp) -> Result<bool> {
+/// Whether [`raise`] would write one now. Of files that everybody may read, another one is news within the day too.
+pub fn may_be_raised(view: &View<'_>, about: About, said: &str, now: Timestamp) -> Result<bool> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT 1 FROM alert WHERE about = ? AND created_at > ? AND created_at <= ? AND cleared_at IS NULL",
+        "SELECT 1 FROM alert WHERE about = ? AND created_at > ? AND created_at <= ? AND cleared_at IS NULL AND (said = ? OR ?)",
     )?;
-    Ok(!rows.exists((about.name(), (now - AGAIN).millis(), now.millis()))?)
+    let whatever_said = about != About::Exposed;
+    Ok(!rows.exists((about.name(), (now - AGAIN).millis(), now.millis(), said, whatever_said))?)
 }
 
 /// An alert to the operator; `None` if it is gone, or is about an endpoint.

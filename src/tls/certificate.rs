@@ -1,10 +1,10 @@
 //! A certificate with its chain and its key: its names, and its dates.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rustls::{
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     sign::CertifiedKey,
 };
 use webpki::{EndEntityCert, KeyUsage};
@@ -18,7 +18,7 @@ pub(super) struct Certificate {
     pub(super) shown: Arc<CertifiedKey>,
     /// The time in which it holds.
     pub(super) life: Life,
-    names: BTreeSet<String>,
+    leaf: CertificateDer<'static>,
 }
 
 impl Certificate {
@@ -35,28 +35,31 @@ impl Certificate {
         let shown = shown.map_err(|error| format!("certificate and key cannot be used together: {error}"))?;
         let unreadable = |error: webpki::Error| format!("the certificate cannot be read: {error}");
         let read = EndEntityCert::try_from(&leaf).map_err(unreadable)?;
-        let names = read.valid_dns_names().map(str::to_owned).collect();
         let life = life(&read).ok_or("the certificate has no dates")?;
-        Ok(Self { shown: Arc::new(shown), life, names })
+        Ok(Self { shown: Arc::new(shown), life, leaf })
     }
 
-    /// Whether it is for each of these names.
-    pub(super) fn is_for(&self, names: &[String]) -> bool {
-        names.iter().all(|name| self.names.contains(name))
+    /// The first of these names that it is not for; `None` if it is for each.
+    pub(super) fn lacks<'a>(&self, names: &'a [String]) -> Option<&'a str> {
+        let is_for = |name: &str| {
+            let (leaf, name) = (EndEntityCert::try_from(&self.leaf).ok()?, ServerName::try_from(name).ok()?);
+            leaf.verify_is_valid_for_subject_name(&name).ok()
+        };
+        names.iter().map(String::as_str).find(|name| is_for(name).is_none())
     }
 }
 
 /// The time in which a certificate holds. The library does not show these dates, but it names them when it refuses a
-/// certificate: in 1970 it is too early, and in the year 9999 too late, whatever its signature.
+/// certificate: in 1970 it is too early, and in the year 10000 too late, whatever its signature.
 fn life(certificate: &EndEntityCert<'_>) -> Option<Life> {
-    const LAST: u64 = 253_402_300_799;
+    const AFTER: u64 = 253_402_300_800;
     let at = |seconds| {
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         certificate.verify_for_usage(&[], &[], &[], time, KeyUsage::server_auth(), None, None).err()
     };
     let moment = |time: UnixTime| Some(Timestamp::from_millis(i64::try_from(time.as_secs()).ok()?.checked_mul(1000)?));
     let (webpki::Error::CertNotValidYet { not_before, .. }, webpki::Error::CertExpired { not_after, .. }) =
-        (at(0)?, at(LAST)?)
+        (at(0)?, at(AFTER)?)
     else {
         return None;
     };

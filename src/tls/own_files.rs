@@ -22,11 +22,12 @@ type Stamp = Option<(i64, i64, u64, u64)>;
 pub(super) struct OwnFiles {
     certificate: PathBuf,
     key: PathBuf,
+    domains: Vec<String>,
 }
 
 impl OwnFiles {
     pub(super) fn of(settings: &config::Tls) -> Self {
-        Self { certificate: settings.certificate.clone(), key: settings.key.clone() }
+        Self { certificate: settings.certificate.clone(), key: settings.key.clone(), domains: settings.domains.clone() }
     }
 
     /// Reads them.
@@ -42,7 +43,13 @@ impl OwnFiles {
         };
         let (chain, key) = (read("tls.certificate", &self.certificate)?, read("tls.key", &self.key)?);
         let place = format!("tls.certificate and tls.key: {}, {}", self.certificate.display(), self.key.display());
-        Certificate::read(&chain, &key).map_err(|problem| format!("{place}: {problem}"))
+        let certificate = Certificate::read(&chain, &key).map_err(|problem| format!("{place}: {problem}"))?;
+        match certificate.lacks(&self.domains) {
+            Some(name) => {
+                Err(format!("{place}: the certificate is not for {name} (tls.domains), and clients would refuse it"))
+            }
+            None => Ok(certificate),
+        }
     }
 
     fn stamps(&self) -> [Stamp; 2] {

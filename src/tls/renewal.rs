@@ -224,7 +224,7 @@ fn stored(settings: &config::Tls, files: &TlsFiles) -> Result<Option<Certificate
     }
     let Some(pem) = files.read(FILE)? else { return Ok(None) };
     match Certificate::read(&pem, &pem) {
-        Ok(certificate) => Ok(Some(certificate).filter(|certificate| certificate.is_for(&settings.domains))),
+        Ok(certificate) => Ok(Some(certificate).filter(|certificate| certificate.lacks(&settings.domains).is_none())),
         Err(problem) => {
             tracing::warn!(file = %files.path(FILE).display(), problem, "another certificate is ordered");
             Ok(None)

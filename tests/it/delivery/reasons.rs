@@ -82,6 +82,7 @@ fn a_redirect_is_named_without_its_secrets() {
         ),
         ("/login?next=secret", "it redirects to /login"),
         ("//elsewhere.example/#secret", "it redirects to //elsewhere.example/"),
+        ("[Resume the webhook now](https://elsewhere.example)", "it redirects to ***"),
     ] {
         let raw = RawReceiver::new(move |peer| {
             peer.read_request();

@@ -24,6 +24,7 @@ mod retention_notices;
 mod room;
 mod schema;
 mod shared_folder;
+mod silent_folder;
 mod syncs;
 mod taken_away;
 mod upgrade;

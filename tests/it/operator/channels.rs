@@ -62,7 +62,10 @@ pub fn raise(world: &World, said: &'static str) {
 
 const TITLE: &str = "[Ngoma] the database has reached its largest size";
 const PAGE: &str = "https://hooks.coop.example/ui/system";
-const SAID: &str = "It has <!channel> & 2 GB.";
+const SAID: &str = "It has <!channel> & 2 GB: [see *here*](https://evil.example).";
+/// Title and text for a reader of Markdown, who sees no link and no formatting in them.
+const PLAIN_TITLE: &str = r"\[Ngoma\] the database has reached its largest size";
+const PLAIN: &str = r"It has \<!channel\> & 2 GB: \[see \*here\*\](https://evil.example).";
 
 #[test]
 fn slack_gets_a_text_in_which_nothing_is_a_link_or_a_mention() {
@@ -70,7 +73,12 @@ fn slack_gets_a_text_in_which_nothing_is_a_link_or_a_mention() {
     assert_eq!(post.header("content-type"), "application/json");
     let body = post.json();
     let text = body["text"].as_str().expect("a text");
-    assert!(text.starts_with(&format!("*{TITLE}*\nIt has &lt;!channel&gt; &amp; 2 GB.\n")), "{text}");
+    assert!(
+        text.starts_with(&format!(
+            "*{TITLE}*\nIt has &lt;!channel&gt; &amp; 2 GB: [see *here*](https://evil.example).\n"
+        )),
+        "{text}"
+    );
     assert!(text.ends_with(&format!("\n<{PAGE}>")), "{text}");
 }
 
@@ -82,8 +90,8 @@ fn teams_gets_an_adaptive_card_in_a_message() {
     assert_eq!(attachment["contentType"], "application/vnd.microsoft.card.adaptive");
     let card = &attachment["content"];
     assert_eq!((&card["type"], &card["version"]), (&json!("AdaptiveCard"), &json!("1.4")));
-    assert_eq!(card["body"][0]["text"], TITLE);
-    assert!(card["body"][1]["text"].as_str().expect("a text").starts_with(SAID));
+    assert_eq!(card["body"][0]["text"], PLAIN_TITLE);
+    assert!(card["body"][1]["text"].as_str().expect("a text").starts_with(PLAIN));
     assert_eq!(card["actions"][0], json!({ "type": "Action.OpenUrl", "title": "Open its page", "url": PAGE }));
 }
 
@@ -92,7 +100,10 @@ fn discord_gets_a_content_of_2000_characters_at_most_that_mentions_nobody() {
     let body = posted(SAID, |url| channel(ChannelKind::Discord, url)).json();
     assert_eq!(body["allowed_mentions"], json!({ "parse": [] }));
     let text = body["content"].as_str().expect("a text");
-    assert!(text.starts_with(&format!("**{TITLE}**\n{SAID}\n")) && text.ends_with(&format!("\n<{PAGE}>")), "{text}");
+    assert!(
+        text.starts_with(&format!("**{PLAIN_TITLE}**\n{PLAIN}\n")) && text.ends_with(&format!("\n<{PAGE}>")),
+        "{text}"
+    );
     let long: &'static str = Box::leak("long \u{1f941} ".repeat(900).into_boxed_str());
     let body = posted(long, |url| channel(ChannelKind::Discord, url)).json();
     let text = body["content"].as_str().expect("a text");

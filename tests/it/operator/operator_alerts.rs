@@ -194,6 +194,10 @@ fn the_operator_hears_of_a_full_disk_a_missing_backup_and_a_key_that_everybody_m
         let file = wish.config.storage.path.with_file_name("backups");
         fs::write(&file, "no folder").expect("written");
         in_the_way = Some(file);
+        // Also of a key that is not in use.
+        wish.config.tls.key = wish.config.storage.path.with_file_name("tls.key");
+        fs::write(&wish.config.tls.key, "a key").expect("written");
+        set_mode(&wish.config.tls.key, 0o600);
     });
     let key = world.config.storage.key_file.clone();
     until(&world, || count(&world, About::Disk) == 1);
@@ -202,6 +206,11 @@ fn the_operator_hears_of_a_full_disk_a_missing_backup_and_a_key_that_everybody_m
     until(&world, || count(&world, About::Exposed) == 1);
     let said: String = query(&world, "SELECT said FROM alert WHERE about = 'server.file_exposed'");
     assert!(said.contains(&format!("chmod o-r {}", key.display())), "{said}");
+    set_mode(&world.config.tls.key, 0o644);
+    until(&world, || count(&world, About::Exposed) == 2);
+    let said: String = query(&world, "SELECT said FROM alert WHERE about = 'server.file_exposed' ORDER BY key DESC");
+    assert!(said.contains("tls.key"), "another file is news within the day, too: {said}");
+    set_mode(&world.config.tls.key, 0o600);
     until(&world, || count(&world, About::Backup) == 1);
     // Each is mended, so the next time it is said at once.
     set_mode(&key, 0o600);
@@ -210,5 +219,5 @@ fn the_operator_hears_of_a_full_disk_a_missing_backup_and_a_key_that_everybody_m
         "SELECT count(*) FROM alert WHERE about IN ('server.file_exposed', 'server.backup_old') AND cleared_at IS NULL";
     until(&world, || query::<i64>(&world, open) == 0);
     set_mode(&key, 0o644);
-    until(&world, || count(&world, About::Exposed) >= 2);
+    until(&world, || count(&world, About::Exposed) >= 3);
 }

@@ -176,6 +176,14 @@ fn each_rule_fires_for_its_own_trouble_and_none_for_a_healthy_server() {
         }
     };
     judge(None, &HEALTHY);
+    // A quiet one, whose only attempt at night has failed.
+    let is_of_attempts = |name: &str| name.starts_with("ngoma_attempts_total");
+    let others = HEALTHY.into_iter().filter(|(name, _)| !is_of_attempts(name));
+    let attempts = [
+        ("ngoma_attempts_total{profile='asg',outcome='delivered'}", "7x1800"),
+        ("ngoma_attempts_total{profile='asg',outcome='status'}", "0x1700 1x100"),
+    ];
+    judge(None, &others.chain(attempts).collect::<Vec<_>>());
     for (alert, name, values) in TROUBLES {
         let others = HEALTHY.into_iter().filter(|(healthy, _)| *healthy != name);
         judge(Some(alert), &others.chain([(name, values)]).collect::<Vec<_>>());

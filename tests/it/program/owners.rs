@@ -146,7 +146,7 @@ fn after_the_command_of_a_warning_about_a_secret_the_servers_user_can_still_read
         return;
     }
     let site = Site::new();
-    let file = site.folder().join("settings.toml");
+    let file = site.folder().join("my settings.toml");
     fs::write(&file, "[[alerts.channel]]\nkind = \"slack\"\nurl = \"https://hooks.example/secret\"\n")
         .expect("written");
     give(site.folder());
@@ -159,9 +159,13 @@ fn after_the_command_of_a_warning_about_a_secret_the_servers_user_can_still_read
     };
     let (code, out, _) = check(&site);
     assert_eq!(code, 0, "{out}");
-    let command =
-        out.split_once("may read it: run '").and_then(|(_, rest)| rest.split_once('\'')).expect("what to do").0;
-    assert!(Command::new("sh").args(["-c", command]).status().expect("sh runs").success(), "{command}");
+    let command = out.split_once("may read it: run '").and_then(|(_, rest)| rest.split_once("', or put"));
+    let command = command.expect("what to do").0;
+    // In any folder.
+    assert!(
+        Command::new("sh").args(["-c", command]).current_dir("/").status().expect("sh runs").success(),
+        "{command}"
+    );
     let (code, out, _) = check(&site);
     assert_eq!((code, out.contains("everybody may read")), (0, false), "{out}");
     let other = fs::metadata(&file).expect("it is there").permissions().mode() & 0o007;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::CommandFactory;
-use ngoma::cli::Cli;
+use ngoma::{cli::Cli, config::Config};
 
 use crate::{
     program::readme::readme,
@@ -262,4 +262,9 @@ fn a_start_and_a_check_warn_of_a_secret_that_all_can_read_and_of_mails_that_lead
     };
     assert_eq!(warnings("", 0o644), [(1, 1), (1, 1)]);
     assert_eq!(warnings("https://hooks.coop.example", 0o640), [(0, 0), (0, 0)]);
+    // The server looks again and again: an editor may write a new file for all to read.
+    let config = Config::load(Some(&file)).expect("settings");
+    assert_eq!(config.exposed_files().len(), 0);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("set");
+    assert_eq!(config.exposed_files().len(), 1);
 }

@@ -113,9 +113,9 @@ fn world_of_files(own: &Own, (from, until): (Timestamp, Timestamp), change: impl
     let (chain, key) = own.certificate_of("own", from, until);
     let world = World::with(|wish: &mut Wish| {
         (wish.config.tls.certificate, wish.config.tls.key) = (chain, key);
+        wish.now = in_days(0);
         change(wish);
     });
-    world.clock.set(in_days(0));
     world.settle();
     world
 }
@@ -161,21 +161,21 @@ fn a_certificate_that_ends_soon_is_a_warning_one_that_has_expired_is_not_ready_a
     let (status, part, message) = health(&world, &roots);
     assert_eq!((status, part.as_str()), (503, "unavailable"));
     assert_eq!(message, format!("the certificate has expired, at {until}, and clients refuse it"));
-    until_told(&world, About::Certificate, 2);
+    until_told(&world, About::Expired, 1);
+    assert_eq!(count(&world, About::Certificate), 1);
 
     let next = in_days(400);
     own.certificate_of("own", in_days(0) - DAY, next);
-    until_told(&world, About::Over, 1);
-    assert!(
-        said(&world, About::Over).starts_with("This is over: there is no fresh certificate."),
-        "{}",
-        said(&world, About::Over)
-    );
+    until_told(&world, About::Over, 2);
+    let over = "SELECT group_concat(said, ' ') FROM alert WHERE about = 'server.recovered'";
+    let over: String = query(&world, over);
+    assert!(over.contains("This is over: there is no fresh certificate."), "{over}");
+    assert!(over.contains("This is over: no client can connect: the certificate is not valid."), "{over}");
     assert_eq!(health(&world, &roots).1, "ok");
     advance(&world, "1s");
     let posts = channel.posts().into_iter().map(|post| post.json()["type"].as_str().expect("a type").to_owned());
     let posts: Vec<String> = posts.filter(|kind| kind != "server.backup_old").collect();
-    assert_eq!(posts, ["server.certificate_old", "server.certificate_old", "server.recovered"]);
+    assert_eq!(posts, ["server.certificate_old", "server.certificate_expired", "server.recovered", "server.recovered"]);
 }
 
 #[test]
@@ -316,6 +316,19 @@ fn a_check_says_until_when_the_certificate_holds_and_which_one_no_start_could_us
     let (code, out, _) = check("old", &[]);
     assert_eq!(code, 0, "a start would use it: {out}");
     assert!(out.contains("warning   ") && out.contains("the certificate has expired, at"), "{out}");
+    own.certificate_of("early", in_days(10), in_days(365));
+    let (code, out, _) = check("early", &[]);
+    assert!(code == 0 && out.contains("warning   ") && out.contains("until then clients refuse it"), "{out}");
+    // As private authorities give to devices.
+    let last = Timestamp::parse("9999-12-31T23:59:59Z").expect("a time");
+    own.certificate_of("device", in_days(0) - DAY, last);
+    let (code, out, _) = check("device", &[]);
+    assert!(code == 0 && out.contains("the certificate holds until 9999-12-31"), "{out}");
+    let domains =
+        "[tls]\ndomains = [\"localhost\", \"hooks.coop.example\"]\ncertificate = \"good.pem\"\nkey = \"good.key\"\n";
+    fs::write(folder.path().join("config.toml"), domains).expect("written");
+    let (code, _, err) = run(folder.path(), &["check"]);
+    assert!(code == 1 && err.contains("the certificate is not for hooks.coop.example (tls.domains)"), "{err}");
     let (code, _, err) = check("nowhere", &[]);
     assert!(code == 1 && err.contains("tls.certificate: ") && err.contains("cannot be read"), "{err}");
 }

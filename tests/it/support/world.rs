@@ -38,6 +38,8 @@ pub const START: Timestamp = Timestamp::from_millis(1_776_686_100_000);
 pub struct Wish {
     pub config: Config,
     pub look_up: LookUp,
+    /// The time of the start.
+    pub now: Timestamp,
 }
 
 pub struct World {
@@ -82,9 +84,9 @@ impl World {
         // Stories of backups set this.
         config.backup.every = Duration::ZERO;
         config.egress.allow = vec!["127.0.0.0/8".parse().expect("a block")];
-        let mut wish = Wish { config, look_up: no_names() };
+        let mut wish = Wish { config, look_up: no_names(), now: START };
         change(&mut wish);
-        let clock = Arc::new(ManualClock::new(START));
+        let clock = Arc::new(ManualClock::new(wish.now));
         let mut world = Self { clock, config: wish.config, look_up: wish.look_up, folder, running: None };
         world.start();
         // The engine has taken up an earlier run's deliveries before the story goes on.

@@ -119,9 +119,12 @@ enum ServerAlertType {
     /// The database is larger than it may be, and nothing more may go.
     #[oai(rename = "server.room_full")]
     Full,
-    /// The server's own certificate ends soon, could not be renewed, or is missing.
+    /// The server's own certificate ends soon, or could not be renewed.
     #[oai(rename = "server.certificate_old")]
     Certificate,
+    /// The server has no certificate that clients take: it has expired, is not valid yet, or there is none.
+    #[oai(rename = "server.certificate_expired")]
+    Expired,
     /// The database was restored from a backup: what was accepted after it is lost.
     #[oai(rename = "server.restored")]
     Restored,
