@@ -258,7 +258,10 @@ fn the_static_program_serves_and_delivers_where_there_is_no_other_file() {
         chroot.arg(empty.path()).arg("/ngoma").args(arguments).env_clear().env("NGOMA_BACKUP__EVERY", "0s");
         chroot
     });
-    assert_eq!(names(empty.path()), ["ngoma", "ngoma.db", "ngoma.key"]);
+    // The log of the database goes with its last connection, or stays for the next start.
+    let mut left = names(empty.path());
+    left.retain(|name| !name.starts_with("ngoma.db-"));
+    assert_eq!(left, ["ngoma", "ngoma.db", "ngoma.key"]);
 }
 
 #[test]
