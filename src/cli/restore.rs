@@ -40,7 +40,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let (storage, now) = (&config.storage, SystemClock.now().checked()?);
-    // Root may read a backup in a folder of root's that nobody else may read. The rest happens in the folder of the database: as its owner.
+    // Root may read a backup in a folder of root's that nobody else may read. The rest happens in the folder of the
+    // database: as its owner.
     let source = open(args, config);
     owner::act_in_folder(config)?;
     if let Some(file) = restore::go_on(storage).map_err(owner::explain)? {
