@@ -8,11 +8,12 @@ use tracing::Level;
 use super::{
     database, log,
     output::{print_json, show},
+    owner,
 };
 use crate::{
     config::Config,
     error::{Error, Result},
-    store::{self, Progress},
+    store::{self, Progress, Snapshot},
 };
 
 /// Copy the database, also while the server runs, and its key file beside it
@@ -30,10 +31,17 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     database::expect(config)?;
-    let made = store::backup(&config.storage, &args.file, |progress| match progress {
+    let mut from = owner::as_owner_of_database(config, || Snapshot::take(&config.storage))?;
+    let progress = |progress| match progress {
         Progress::Copied(percent) => show(&format!("copied {percent} %")),
         Progress::Checking => show("copied; checking it"),
-    });
+    };
+    let made = owner::as_master_of(&args.file, || store::backup(&mut from, &args.file, progress));
+    // SQLite removes the log of a database that nobody else has open.
+    owner::as_owner_of_database(config, move || {
+        drop(from);
+        Ok(())
+    })?;
     show("");
     let (made, file) = (made.and_then(|made| database::expect_same().map(|()| made))?, args.file.display());
     if let Some(problem) = &made.open_to_others {

@@ -132,8 +132,8 @@ impl Cli {
         let named = self.config.as_deref();
         let load = || Config::load(named).map_err(|error| Error::request(error.to_string()));
         let config = || load().inspect(|config| config.note_how_to_call(named, Reader::Here, owner::is_by_sudo()));
-        // For commands that use the database. 'backup' and 'check' stay root: a backup goes where only root may write,
-        // and a check tells root what the owner could not use. 'restore' stays root until the backup is open.
+        // For commands that use the database. 'check' stays root: it tells root what the owner could not use. 'backup' and
+        // 'restore' act as the owner of each place where they read or write.
         let owned = || config().and_then(|config| owner::act(&config).map(|()| config));
         match self.command {
             Command::Serve(args) => {

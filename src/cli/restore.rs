@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     store::{
         Progress, exchange,
-        restore::{self, Restored, Source},
+        restore::{self, Key, Restored, Source},
         since_backup::SinceBackup,
     },
 };
@@ -40,10 +40,11 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let (storage, now) = (&config.storage, SystemClock.now().checked()?);
-    // Root may read a backup that nobody else may. The rest happens in the folder of the database: as its owner.
-    let source = Source::open(storage, &args.file, args.key.as_deref());
+    // Root may read a backup in a folder of root's that nobody else may read. The rest happens in the folder of the
+    // database: as its owner.
+    let source = open(args, config);
     owner::act_in_folder(config)?;
-    let completed = exchange::go_on(storage)?;
+    let completed = exchange::go_on(storage).map_err(owner::explain)?;
     if let Some(file) = &completed {
         let is_all = std::path::absolute(&args.file).is_ok_and(|again| again == *file);
         if !args.json {
@@ -60,7 +61,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         Progress::Checking => show("copied; checking it"),
     });
     show("");
-    let restored = restored?;
+    let restored = restored.map_err(owner::explain)?;
     let since = restored.since.as_ref();
     if args.json {
         print_json(&json!({
@@ -76,6 +77,14 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         print(&restored, &args.file, config, now);
     }
     Ok(())
+}
+
+/// Opens the backup and reads its key, each as the user who decides what is there.
+fn open(args: &Args, config: &Config) -> Result<Source> {
+    let storage = &config.storage;
+    let key = restore::key_of(storage, &args.file, args.key.as_deref());
+    let key = key.map(|key| owner::as_master_of(&key, || Key::read(&key))).transpose()?;
+    owner::as_master_of(&args.file, || Source::open(storage, &args.file, key))
 }
 
 /// Prints the new state, the loss, and the place of the former files.

@@ -157,7 +157,7 @@ impl Backups {
         let files = self.in_folder(|folder| folder.files()).await?;
         // One of a time that has not come is left out: the clock was set.
         let now = self.0.clock.now();
-        self.known().newest = files.iter().find(|file| file.made_at <= now).cloned();
+        self.known().newest = files.iter().find(|file| file.has_come(now)).cloned();
         Ok(files)
     }
 
@@ -217,24 +217,41 @@ impl Backups {
     /// # Errors
     /// The reason why none was made.
     pub async fn make(&self, name: &str, now: Timestamp) -> Result<Made> {
-        let (backups, file) = (self.clone(), self.folder().join(name));
-        let copied = file.clone();
-        let made = tokio::task::spawn_blocking(move || backups.copy_to(&copied)).await;
+        self.make_first(vec![name.to_owned()], now).await
+    }
+
+    /// Makes one with the first of these names that is free.
+    async fn make_first(&self, names: Vec<String>, now: Timestamp) -> Result<Made> {
+        let backups = self.clone();
+        let made = tokio::task::spawn_blocking(move || backups.copy_to_first(&names)).await;
         let made = made.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())));
         self.look().await;
         self.known().last = Some(match &made {
             Err(error) => Backup::Failed(format!("No backup was made: {error}")),
-            Ok(made) => match made.flaw(&file) {
-                None => Backup::Made(file, made.bytes, now),
+            Ok(made) => match made.flaw(&made.file) {
+                None => Backup::Made(made.file.clone(), made.bytes, now),
                 Some(flaw) => Backup::Failed(format!("The backup is not whole: {flaw}")),
             },
         });
         made
     }
 
+    fn copy_to_first(&self, names: &[String]) -> Result<Made> {
+        let folder = self.folder();
+        store::make_folder(folder)?;
+        self.0.db.expect_room_in(folder)?;
+        let mut made = Err(Error::Internal("a backup has no name".to_owned()));
+        for name in names {
+            made = self.copy_to(&folder.join(name));
+            // Another server has taken this name.
+            if !matches!(made, Err(Error::Unavailable(_))) {
+                break;
+            }
+        }
+        made
+    }
+
     fn copy_to(&self, file: &Path) -> Result<Made> {
-        store::make_folder(self.folder())?;
-        self.0.db.expect_room_in(self.folder())?;
         let made = self.0.db.back_up(&self.0.storage, file, |progress| {
             self.known().last = Some(Backup::Running(match progress {
                 Progress::Copied(percent) => format!("copied {percent} %"),
@@ -285,7 +302,7 @@ impl Backups {
         let restored = self.0.db.read(audit::last_restore).await.ok().flatten().map(|(at, _)| at);
         let is_of_now = |file: &BackupFile| restored.is_none_or(|restored| file.made_at > restored);
         let (now, files) = (self.0.clock.now(), self.files().await.unwrap_or_default());
-        let last = files.into_iter().find(|file| file.by_itself && file.made_at <= now && is_of_now(file));
+        let last = files.into_iter().find(|file| file.by_itself && file.has_come(now) && is_of_now(file));
         let age = last.map(|last| now.since(last.made_at));
         age.map_or(Duration::ZERO, |age| self.0.settings.every.saturating_sub(age))
     }
@@ -295,14 +312,12 @@ impl Backups {
     /// # Errors
     /// The reason why none was made.
     async fn try_one(&self, now: Timestamp) -> Result<()> {
-        let name = store::own_backup_name(now);
-        let made = self.make(&name, now).await.inspect_err(
+        let made = self.make_first(store::own_backup_names(now), now).await.inspect_err(
             |error| tracing::error!(%error, "no backup could be made: it is tried again, and all else goes on"),
         )?;
-        let file = self.folder().join(&name);
-        match made.flaw(&file) {
+        match made.flaw(&made.file) {
             Some(flaw) => tracing::error!(error = %flaw, "a backup is not whole"),
-            None => tracing::info!(file = %file.display(), bytes = made.bytes, "a backup was made and checked"),
+            None => tracing::info!(file = %made.file.display(), bytes = made.bytes, "a backup was made and checked"),
         }
         self.forget(now).await;
         Ok(())

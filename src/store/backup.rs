@@ -4,24 +4,23 @@
 //! No file gets its name before it is complete, checked and synced.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     thread,
 };
 
 use rusqlite::{
-    Connection, OpenFlags,
+    Connection,
     backup::{Backup, StepResult},
 };
 use zeroize::Zeroizing;
 
 use super::{
     Db, KeyRing, Result,
-    backup_files::is_named_by_server,
+    backup_place::Place,
     checksum,
-    files::{self, at, beside, clear, folder_of, same_file, write_new},
+    files::{self, at, write_new},
     keyring::select_sealed,
-    lock_file::{self, Found},
     open,
     served_files::APPLICATION_ID,
 };
@@ -52,6 +51,8 @@ pub enum Progress {
 /// A finished backup.
 #[derive(Debug)]
 pub struct Made {
+    /// The file of the copy.
+    pub file: PathBuf,
     /// The length of the copy, in bytes.
     pub bytes: u64,
     /// The problem with the mode of the key file's copy: some media keep no modes.
@@ -75,28 +76,54 @@ impl Made {
     }
 }
 
-/// Copies the database to this file, and the key file beside it as `FILE.key`.
+/// A database as it is at a moment, open to be read, with its key. Its reader need not be the one who writes the copy:
+/// root reads it as its owner.
+pub struct Snapshot {
+    path: PathBuf,
+    conn: Connection,
+    keys: KeyRing,
+    key_text: Zeroizing<String>,
+}
+
+impl Snapshot {
+    /// Begins to read this database.
+    ///
+    /// # Errors
+    /// A database that is missing or no database; a key file that cannot be read, or holds anything else.
+    pub fn take(storage: &Storage) -> Result<Self> {
+        Self::of(storage, open::existing(storage)?)
+    }
+
+    fn of(storage: &Storage, conn: Connection) -> Result<Self> {
+        let key_text = view(&conn, &storage.key_file)?;
+        // What holds no key is not copied: what root reads must not get to others.
+        let keys = KeyRing::parse(&storage.key_file, &key_text)?;
+        Ok(Self { path: storage.path.clone(), conn, keys, key_text })
+    }
+}
+
+/// Copies a database to this file, and its key beside it as `FILE.key`.
 ///
 /// # Errors
-/// A file that exists or cannot be written; a database that is missing or damaged; a key file that does not open its
-/// secrets. Then nothing is left behind. A copy with damaged event bodies is made, and the result says so.
-pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
+/// A file that exists or cannot be written; a database that is damaged; a key that does not open its secrets. Then nothing
+/// is left behind. A copy with damaged event bodies is made, and the result says so.
+pub fn backup(from: &mut Snapshot, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
     on_a_thread(|| {
         // The priority of this thread alone, which it cannot raise again. If that fails, the copying has the normal one.
         let _ = rustix::process::nice(NICE);
-        make(open::existing, storage, file, progress)
+        make(from, file, progress)
     })
 }
 
 impl Db {
-    /// As [`backup`], in a process that has the database open. Only SQLite opens the file then: if anything else closed
-    /// it, SQLite would lose its locks. It has the priority of the server: the systemd unit kills a process that changes
-    /// its own.
+    /// As [`Snapshot::take`] and [`backup`], in a process that has the database open. Only SQLite opens the file then: if
+    /// anything else closed it, SQLite would lose its locks. It has the priority of the server: the systemd unit kills a
+    /// process that changes its own.
     ///
     /// # Errors
-    /// As [`backup`].
+    /// As theirs; [`Error::Unavailable`] if the name is taken.
     pub fn back_up(&self, storage: &Storage, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
-        on_a_thread(|| make(open::another, storage, file, progress))
+        on_a_thread(|| make(&mut Snapshot::of(storage, open::another(storage)?)?, file, progress))
     }
 }
 
@@ -119,95 +146,24 @@ fn on_a_thread(work: impl FnOnce() -> Result<Made> + Send) -> Result<Made> {
     made.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())))
 }
 
-fn make(
-    open: fn(&Storage) -> Result<Connection>,
-    storage: &Storage,
-    file: &Path,
-    progress: impl FnMut(Progress),
-) -> Result<Made> {
-    let folder = folder_of(file);
-    if !folder.exists() {
-        return Err(at(&folder, "does not exist: make this folder first, or name a file in another one"));
-    }
-    let key_file = beside(file, ".key");
-    let all = [file.to_owned(), key_file.clone(), beside(file, ".part"), beside(&key_file, ".part")];
-    all.iter().try_for_each(|file| files::expect_file(file))?;
-    if !folder_of(file).is_dir() {
-        return Err(at(&folder_of(file), "is no folder: make it first, or name a file in another folder"));
-    }
-    let held = take(&beside(file, ".part"))?;
-    let parts = Parts([beside(file, ".part"), beside(&key_file, ".part")]);
-    let [part, key_part] = &parts.0;
-    for file in [file, &key_file] {
-        if file.symlink_metadata().is_ok() {
-            return Err(at(file, "is there already: name another file, a backup overwrites none"));
-        }
-    }
-    clear(key_part)?;
-    let copied = copy(&open(storage)?, storage, &held, part, key_part, progress);
-    let in_place = held.metadata().and_then(|made| Ok(same_file(&made, &part.symlink_metadata()?)));
-    if !in_place.is_ok_and(|in_place| in_place) {
-        return Err(at(part, "was removed or replaced while the backup was made: make it again"));
-    }
+fn make(from: &mut Snapshot, file: &Path, progress: impl FnMut(Progress)) -> Result<Made> {
+    let place = Place::take(file)?;
+    let copied = copy(from, &place, progress);
+    place.expect_held()?;
     let damaged = copied?;
-    let synced = || {
-        File::open(part)?.sync_all()?;
-        // The key first: there must be no copy without its key.
-        fs::rename(key_part, &key_file)?;
-        fs::rename(part, file)?;
-        File::open(folder_of(file))?.sync_all()?;
-        held.metadata().map(|file| file.len())
-    };
-    let bytes = synced().map_err(|error: std::io::Error| at(file, &format!("cannot be written: {error}")))?;
-    Ok(Made { bytes, open_to_others: files::open_to_others(&key_file), damaged })
+    let bytes = place.name().map_err(|error| at(file, &format!("cannot be written: {error}")))?;
+    Ok(Made { file: file.to_owned(), bytes, open_to_others: files::open_to_others(&place.key_file), damaged })
 }
 
-/// Creates the file that becomes the copy, and locks it against other backups until it is closed.
-fn take(part: &Path) -> Result<File> {
-    lock_file::create(part)?
-        .ok_or_else(|| at(part, "is being written: another backup to this file is under way; wait until it has ended"))
-}
-
-/// Creates a folder for backups, for its owner only, if it is missing; and removes what interrupted backups of
-/// the server have left there.
-///
-/// # Errors
-/// A folder that cannot be created or read.
-pub fn make_folder(folder: &Path) -> Result<()> {
-    files::make_folders(folder, 0o700).map_err(|error| at(folder, &format!("cannot be made: {error}")))?;
-    let unread = |error: std::io::Error| at(folder, &format!("cannot be read: {error}"));
-    for there in fs::read_dir(folder).map_err(unread)? {
-        let part = there.map_err(unread)?.path();
-        // The lock on the part of the database protects the part of its key file too. Other programs have such names too.
-        let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
-        let of = of.strip_suffix(".key").unwrap_or(of);
-        if !is_named_by_server(Path::new(of)) {
-            continue;
-        }
-        match lock_file::lock(&beside(Path::new(of), ".part")) {
-            Ok(Found::InUse) => {}
-            // If it is locked now, it stays so until it is removed.
-            _left => clear(&part)?,
-        }
-    }
-    Ok(())
-}
-
-fn copy(
-    source: &Connection,
-    storage: &Storage,
-    held: &File,
-    part: &Path,
-    key_part: &Path,
-    mut progress: impl FnMut(Progress),
-) -> Result<usize> {
+fn copy(from: &Snapshot, place: &Place, mut progress: impl FnMut(Progress)) -> Result<usize> {
+    let Place { part, key_part, held, .. } = place;
     let failed = |error: rusqlite::Error| at(part, &format!("cannot be made: {error}"));
-    let keys = view(source, &storage.key_file)?;
-    write_new(key_part, keys.as_bytes())?.sync_all().map_err(|error| at(key_part, &error.to_string()))?;
-    let mut copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    let key = write_new(key_part, from.key_text.as_bytes())?;
+    key.sync_all().map_err(|error| at(key_part, &error.to_string()))?;
+    let mut copy = place.connect()?;
     open::in_memory(&copy).map_err(failed)?;
     {
-        let backup = Backup::new(source, &mut copy).map_err(failed)?;
+        let backup = Backup::new(&from.conn, &mut copy).map_err(failed)?;
         let mut watch = Stopwatch::start();
         while backup.step(PAGES).map_err(failed)? != StepResult::Done {
             held.sync_data().map_err(|error| at(part, &format!("cannot be written: {error}")))?;
@@ -218,12 +174,12 @@ fn copy(
             progress(Progress::Copied(u8::try_from(percent).unwrap_or(100)));
         }
     }
-    source.execute_batch("ROLLBACK").map_err(failed)?;
+    from.conn.execute_batch("ROLLBACK").map_err(failed)?;
     progress(Progress::Checking);
     // One file, without a log beside it.
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
-    let damaged = check(&copy, &KeyRing::parse(key_part, &keys)?).map_err(|problem| {
-        at(&storage.path, &format!("was copied, but the copy is no good and was removed: {problem}"))
+    let damaged = check(&copy, &from.keys).map_err(|problem| {
+        at(&from.path, &format!("was copied, but the copy is no good and was removed: {problem}"))
     })?;
     copy.close().map_err(|(_, error)| failed(error))?;
     Ok(damaged)
@@ -233,6 +189,7 @@ fn copy(
 fn view(source: &Connection, key_file: &Path) -> Result<Zeroizing<String>> {
     let unread =
         |error| at(key_file, &format!("cannot be read: {error}: put the key file of this database back first"));
+    files::expect_file(key_file)?;
     let read = || fs::read_to_string(key_file).map(Zeroizing::new).map_err(unread);
     let unreadable = |error: rusqlite::Error| Error::from(error);
     for _ in 0..STARTS {
@@ -264,22 +221,9 @@ fn check(copy: &Connection, keys: &KeyRing) -> Result<usize, String> {
     while let Some(row) = rows.next().map_err(text)? {
         let endpoint = EndpointId::from_bytes(row.get("id").map_err(text)?);
         let secret: Vec<u8> = row.get("secret").map_err(text)?;
-        keys.open(copy, endpoint, &secret).map_err(|error| error.to_string())?;
-    }
-    checksum::damaged(copy, |_| {}).map(|damaged| damaged.len()).map_err(text)
-}
-
-/// Incomplete files: they are removed unless they got their final names.
-struct Parts([PathBuf; 2]);
-
-impl Drop for Parts {
-    fn drop(&mut self) {
-        for part in self
-            .0
-            .iter()
-            .flat_map(|part| [part.clone(), beside(part, "-journal"), beside(part, "-wal"), beside(part, "-shm")])
-        {
-            let _ = fs::remove_file(part);
+        if keys.peek(endpoint, &secret).is_none() {
+            return Err(format!("its key file does not open the signing secret of endpoint {endpoint}"));
         }
     }
+    checksum::damaged(copy, |_| {}).map(|damaged| damaged.len()).map_err(text)
 }

@@ -10,12 +10,12 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::UNIX_EPOCH,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use super::{
     Db, Result, check,
-    files::{self, Stamp, at, beside, same_file, write_new},
+    files::{self, Stamp, at, beside, clear, same_file, write_new},
     key_mark::{self, FirstKey},
     open::known,
 };
@@ -38,6 +38,13 @@ pub struct BackupFile {
     pub is_damaged: bool,
 }
 
+impl BackupFile {
+    /// Whether its time has come. One of a later time is from before the clock was set back.
+    pub fn has_come(&self, now: Timestamp) -> bool {
+        self.made_at <= now + NAMES * SECOND
+    }
+}
+
 /// Whose a file in the folder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -50,9 +57,13 @@ enum Origin {
 }
 
 /// How the name of the note ends that is beside a backup with damaged bodies.
-const DAMAGED: &str = ".damaged";
+pub(super) const DAMAGED: &str = ".damaged";
 /// How the names of the backups begin that the server makes by itself.
 const BY_ITSELF: &str = "auto-";
+
+/// How many names are tried for a backup that the server makes by itself.
+const NAMES: u32 = 60;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The name of a backup that somebody asked for at this moment.
 pub fn backup_name(at: Timestamp) -> String {
@@ -60,8 +71,14 @@ pub fn backup_name(at: Timestamp) -> String {
 }
 
 /// The name of a backup that the server makes by itself at this moment.
-pub fn own_backup_name(at: Timestamp) -> String {
+fn own_backup_name(at: Timestamp) -> String {
     format!("{BY_ITSELF}{}", backup_name(at))
+}
+
+/// The names for a backup that the server makes by itself at this moment: the first that is free. Another server may have
+/// that of the same second, in a folder that they share.
+pub fn own_backup_names(at: Timestamp) -> Vec<String> {
+    (0..NAMES).map(|later| own_backup_name(at + later * SECOND)).collect()
 }
 
 /// Whether the server gave a backup this name.
@@ -213,17 +230,18 @@ impl BackupFolder {
     /// # Errors
     /// A folder that cannot be read, or a file that cannot be removed.
     pub fn forget(&self, keep: usize, now: Timestamp) -> Result<Vec<String>> {
-        let own = self.files()?.into_iter().filter(|backup| backup.by_itself && backup.made_at <= now);
+        let own = self.files()?.into_iter().filter(|backup| backup.by_itself && backup.has_come(now));
         let own: Vec<BackupFile> = own.collect();
         let whole = own.iter().position(|backup| !backup.is_damaged);
         let mut removed = Vec::new();
         for (_, backup) in own.into_iter().enumerate().skip(keep).filter(|(place, _)| Some(*place) != whole) {
             let path = self.path.join(&backup.name);
-            // The copy first: there must be none without its key.
-            let key = backup.has_key.then(|| beside(&path, ".key"));
-            let note = backup.is_damaged.then(|| beside(&path, DAMAGED));
-            for file in [Some(path), key, note].into_iter().flatten() {
-                fs::remove_file(&file).map_err(|error| at(&file, &format!("cannot be removed: {error}")))?;
+            // The copy first: there must be none without its key. As a part it is removed with its key, also if this is cut
+            // off.
+            let part = beside(&path, ".part");
+            fs::rename(&path, &part).map_err(|error| at(&path, &format!("cannot be removed: {error}")))?;
+            for file in [beside(&path, ".key"), beside(&path, DAMAGED), part] {
+                clear(&file)?;
             }
             removed.push(backup.name);
         }

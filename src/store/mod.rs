@@ -10,6 +10,7 @@ pub mod audit;
 mod backup;
 mod backup_age;
 mod backup_files;
+mod backup_place;
 mod bodies;
 pub mod candidates;
 mod cascade;
@@ -79,9 +80,10 @@ mod write_queue;
 mod writer;
 
 pub use self::{
-    backup::{Made, Progress, backup, make_folder},
+    backup::{Made, Progress, Snapshot, backup},
     backup_age::{OldBackup, old_backup},
-    backup_files::{BackupFile, BackupFolder, BackupPart, backup_name, own_backup_name},
+    backup_files::{BackupFile, BackupFolder, BackupPart, backup_name, own_backup_names},
+    backup_place::make_folder,
     bodies::{Bodies, Body, SMALL_BODY},
     check::{Found, check},
     claim::ClaimBudget,

@@ -54,21 +54,27 @@ pub struct Restored {
 pub struct Source {
     file: PathBuf,
     conn: Connection,
-    key: Option<(PathBuf, Zeroizing<String>)>,
+    key: Option<Key>,
+}
+
+/// A key that is read, and its file.
+pub struct Key {
+    from: PathBuf,
+    text: Zeroizing<String>,
 }
 
 impl Source {
-    /// Opens a backup. Without `key`, its key is that beside it, or else the present one.
+    /// Opens a backup. Without `key`, the present one stays.
     ///
     /// # Errors
-    /// A backup that is missing, damaged or the database itself; no room for it; a key that cannot be read.
-    pub fn open(storage: &Storage, file: &Path, key: Option<&Path>) -> Result<Self> {
+    /// A backup that is missing, damaged or the database itself; no room for it.
+    pub fn open(storage: &Storage, file: &Path, key: Option<Key>) -> Result<Self> {
         expect_backup(file, &Places::of(storage).path)?;
         let failed = |error: rusqlite::Error| at(file, &format!("cannot be read: {error}"));
         let conn = check::connect(file).map_err(failed)?;
         // SQLite opens the log of a database by the first question.
         conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
-        Ok(Self { file: file.to_owned(), conn, key: read_key(storage, file, key)? })
+        Ok(Self { file: file.to_owned(), conn, key })
     }
 }
 
@@ -91,7 +97,7 @@ pub fn restore(
     let file = file.as_path();
     copy(file, &conn, &places.part, &progress)?;
     drop(conn);
-    let from = key.map(|(from, text)| write_key(&places, &from, &text).map(|()| from)).transpose()?;
+    let from = key.map(|Key { from, text }| write_key(&places, &from, &text).map(|()| from)).transpose()?;
     progress(Progress::Checking);
     let remark = look_through(&places.parts(storage), file, from.as_deref())?;
     let found = facts(&places.part).map_err(|error| open::unusable(file, &error))?;
@@ -131,6 +137,7 @@ fn expect_backup(file: &Path, path: &Path) -> Result<()> {
     if there.len() == 0 {
         return Err(at(file, "is empty: it is no backup"));
     }
+    File::open(file).map_err(|error| at(file, &format!("cannot be read: {error}")))?;
     open::known(file).map_err(|_| {
         at(file, "is no backup of ngoma, or cannot be read: name a file that 'ngoma backup' or the server made")
     })?;
@@ -219,18 +226,25 @@ fn copy(file: &Path, source: &Connection, part: &Path, progress: &impl Fn(Progre
     copy.close().map_err(|(_, error)| failed(error))
 }
 
-/// The key, and where it is: the one that is named, that beside the backup, or the present one. A file that holds no key
-/// is refused here already: what root reads must not get to others.
-fn read_key(storage: &Storage, file: &Path, key: Option<&Path>) -> Result<Option<(PathBuf, Zeroizing<String>)>> {
+/// The file with the key of a backup: the one that is named, that beside the backup, or the present one.
+pub fn key_of(storage: &Storage, file: &Path, named: Option<&Path>) -> Option<PathBuf> {
     let same_name = storage.key_file.file_name().map(|name| folder_of(file).join(name));
     let usual = [Some(beside(file, ".key")), same_name, Some(storage.key_file.clone())];
-    let found = usual.into_iter().flatten().find(|key| key.exists());
-    let Some(from) = key.map(Path::to_owned).or(found) else { return Ok(None) };
-    files::expect_file(&from)?;
-    let text = fs::read_to_string(&from).map(Zeroizing::new);
-    let text = text.map_err(|error| at(&from, &format!("cannot be read: {error}")))?;
-    KeyRing::parse(&from, &text)?;
-    Ok(Some((from, text)))
+    named.map(Path::to_owned).or_else(|| usual.into_iter().flatten().find(|key| key.exists()))
+}
+
+impl Key {
+    /// Reads a key. A file that holds none is refused here already: what root reads must not get to others.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that holds anything else.
+    pub fn read(from: &Path) -> Result<Self> {
+        files::expect_file(from)?;
+        let text = fs::read_to_string(from).map(Zeroizing::new);
+        let text = text.map_err(|error| at(from, &format!("cannot be read: {error}")))?;
+        KeyRing::parse(from, &text)?;
+        Ok(Self { from: from.to_owned(), text })
+    }
 }
 
 /// Writes the key beside the present key file, unless that holds the same.

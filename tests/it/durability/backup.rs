@@ -195,6 +195,8 @@ fn a_backup_overwrites_nothing_and_one_that_fails_leaves_nothing() {
     let key = fs::read(site.folder().join("ngoma.key")).expect("the key");
     fs::write(site.folder().join("ngoma.key"), format!("0 {}\n", "7".repeat(64))).expect("written");
     assert!(refused(&site, "copy.db").contains("does not open"));
+    fs::write(site.folder().join("ngoma.key"), "no key").expect("written");
+    assert!(refused(&site, "copy.db").contains("the key file ngoma.key cannot be used"));
     fs::write(site.folder().join("ngoma.key"), key).expect("written");
     let good = fs::read(site.database()).expect("bytes");
     let mut damaged = good.clone();

@@ -296,7 +296,8 @@ fn a_key_that_only_root_may_write_is_left_as_it_is_if_it_is_that_of_the_backup_e
     fs::set_permissions(keys.path(), fs::Permissions::from_mode(0o755)).expect("set");
     let key = keys.path().join("ngoma.key");
     fs::copy(site.folder().join("ngoma.key"), &key).expect("copied");
-    for path in [site.folder().to_owned(), site.database(), key.clone()] {
+    let copies = ["copy.db", "copy.db.key"].map(|name| site.folder().join(name));
+    for path in [site.folder().to_owned(), site.database(), key.clone()].into_iter().chain(copies) {
         chown(&path, Some(65534), Some(65534)).expect("the server's");
     }
     site.set("STORAGE__KEY_FILE", key.to_str().expect("a path"));

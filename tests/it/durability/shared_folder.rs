@@ -3,6 +3,10 @@
 use std::{
     fs::{self, File},
     io::Write,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::Path,
     time::{Duration, UNIX_EPOCH},
 };
@@ -15,19 +19,20 @@ use crate::support::{
     database::query,
     metrics::metric,
     receiver::Receiver,
-    site::SECRET,
+    site::{SECRET, Site},
     world::{START, Wish, World},
 };
 
-/// A server whose backups go to this folder from an hour after the start on; it keeps one.
-fn server_from_an_hour_on(folder: &Path) -> World {
+/// A server whose backups go to this folder from this time after the start on; it keeps one.
+fn server_from(later: Duration, folder: &Path) -> World {
     let mut world = World::new();
     world.stop();
     world.config.backup.every = DAY;
     world.config.backup.keep = 1;
     world.config.backup.folder = folder.to_owned();
-    world.clock.set(START + Duration::from_secs(3600));
+    world.clock.set(START + later);
     world.start();
+    tried(&world, world.now());
     world
 }
 
@@ -40,8 +45,7 @@ fn two_servers_with_one_folder_for_backups_count_and_remove_only_their_own() {
         wish.config.backup.folder = folder.path().to_owned();
     });
     tried(&one, START);
-    let other = server_from_an_hour_on(folder.path());
-    tried(&other, other.now());
+    let other = server_from(Duration::from_secs(3600), folder.path());
     let (of_one, of_other) = ("auto-2026-04-20T11-55-00Z.db", "auto-2026-04-20T12-55-00Z.db");
     let both = [of_one.to_owned(), format!("{of_one}.key"), of_other.to_owned(), format!("{of_other}.key")];
     assert_eq!(names(folder.path()), both, "the backup of one server is none of the other");
@@ -58,6 +62,88 @@ fn two_servers_with_one_folder_for_backups_count_and_remove_only_their_own() {
     assert_eq!(metric(&one, "ngoma_backup_age_seconds"), None);
     assert_eq!(health(&one).1, "there is no backup yet");
     assert_eq!(metric(&other, "ngoma_backup_age_seconds"), Some(0.0));
+}
+
+#[test]
+fn servers_that_make_a_backup_in_the_same_second_get_one_each() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let servers = [(); 3].map(|()| server_from(Duration::ZERO, folder.path()));
+    let copies = |day: u32, seconds: [u32; 3]| -> Vec<String> {
+        let copy = |second| format!("auto-2026-04-{day}T11-55-0{second}Z.db");
+        seconds.map(copy).into_iter().flat_map(|copy| [copy.clone(), format!("{copy}.key")]).collect()
+    };
+    assert_eq!(names(folder.path()), copies(20, [0, 1, 2]));
+    for server in &servers {
+        assert_eq!(health(server), ("ok".to_owned(), "the last backup is less than an hour old".to_owned()));
+        assert_eq!(metric(server, "ngoma_backup_age_seconds"), Some(0.0));
+    }
+    servers.iter().for_each(|server| after(server, "24h"));
+    assert_eq!(names(folder.path()), copies(21, [0, 1, 2]), "each has removed its own of yesterday");
+    // A person's name for a backup is never changed: it says so.
+    let taken = folder.path().join("auto-2026-04-21T11-55-00Z.db");
+    let refusal = servers[0].db().back_up(&servers[0].config.storage, &taken, drop).expect_err("it is there");
+    assert!(refusal.to_string().contains("is there already: name another file"), "{refusal}");
+}
+
+/// Lets a server of the user 65534 make a backup in this folder. Root runs this.
+fn back_up_in(folder: &Path) {
+    let mut site = Site::new();
+    site.set("BACKUP__FOLDER", folder.to_str().expect("a path")).set("LOG__LEVEL", "info");
+    let files = names(site.folder()).into_iter().map(|name| site.folder().join(name));
+    files.chain([site.folder().to_owned()]).for_each(|path| chown(path, Some(65534), Some(65534)).expect("given"));
+    let server = site.start_by(site.command().env("NGOMA_BACKUP__EVERY", "24h").uid(65534).gid(65534));
+    server.running.error_with(" backup");
+    if server.running.has_said("no backup could be made") {
+        panic!("{}", server.kill());
+    }
+    server.stop();
+}
+
+#[test]
+fn what_a_server_of_another_user_is_writing_or_has_left_stays_and_stops_no_backup() {
+    if fs::metadata("/proc/self").expect("Linux says so").uid() != 0 {
+        return;
+    }
+    // Anybody may remove the files of others in the first folder, in the second only their own.
+    for mode in [0o777, 0o1777] {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).expect("set");
+        let [written, left] = ["auto-2026-11-28T15-00-01Z.db.part", "auto-2026-11-28T15-00-02Z.db.part"];
+        let make = |name: &str| {
+            let path = folder.path().join(name);
+            let file = File::create(&path).expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
+            chown(&path, Some(65533), Some(65533)).expect("another's");
+            file
+        };
+        let held = make(written);
+        held.lock().expect("locked");
+        drop(make(left));
+        back_up_in(folder.path());
+        let there = names(folder.path());
+        assert_eq!((there.len(), &there[..2]), (4, &[written.to_owned(), left.to_owned()][..]), "{mode:o}: {there:?}");
+    }
+}
+
+#[test]
+fn all_that_a_backup_of_the_server_leaves_when_it_is_cut_off_is_removed_and_no_other_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let put = |name: &str| fs::write(folder.path().join(name), "a part").expect("written");
+    let [cut_off, of_old, written, whole] = [1, 2, 3, 4].map(|second| format!("auto-2026-04-20T11-55-0{second}Z.db"));
+    let beside = ["", "-journal", "-wal", "-shm"];
+    // Cut off between its two names, with what SQLite keeps beside a file; and what an earlier version has left of that.
+    beside.iter().for_each(|end| put(&format!("{cut_off}.part{end}")));
+    [".key", ".damaged", ".key.part"].iter().for_each(|end| put(&format!("{cut_off}{end}")));
+    beside[1..].iter().for_each(|end| put(&format!("{of_old}.part{end}")));
+    // One is being written. The key of a copy that is elsewhere, and other programs' files.
+    let others = [format!("{written}.key.part"), format!("{written}.part"), format!("{written}.part-journal")];
+    let others = others.into_iter().chain([format!("{whole}.key"), "b.db.part".into(), "b.db.part-journal".into()]);
+    let others: Vec<String> = others.collect();
+    others.iter().for_each(|name| put(name));
+    let held = File::open(folder.path().join(&others[1])).expect("there");
+    held.lock().expect("locked");
+    ngoma::store::make_folder(folder.path()).expect("made");
+    assert_eq!(names(folder.path()), others);
 }
 
 #[test]

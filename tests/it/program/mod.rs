@@ -21,6 +21,7 @@ mod own_folder;
 mod owners;
 mod package;
 mod panics;
+mod planted;
 pub mod readme;
 mod recovery_commands;
 mod request_log;

@@ -19,13 +19,13 @@ use crate::support::{
 };
 
 /// The server's user. Where the stories are not run by root it is their own user: then nothing changes hands.
-fn user() -> u32 {
+pub(super) fn user() -> u32 {
     let root = fs::metadata("/proc/self").expect("Linux says so").uid() == 0;
     if root { 65534 } else { fs::metadata("/proc/self").expect("Linux says so").uid() }
 }
 
 /// Gives a folder and everything in it to the server's user.
-fn give(folder: &Path) {
+pub(super) fn give(folder: &Path) {
     let owner = |path: &Path| chown(path, Some(user()), None).expect("given");
     owner(folder);
     fs::read_dir(folder).expect("a folder").flatten().for_each(|file| owner(&file.path()));

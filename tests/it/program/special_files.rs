@@ -57,8 +57,11 @@ fn files_named_by_settings_must_be_regular_files() {
             let mut site = Site::new();
             site.set(setting, place);
             put(kind, &site.folder().join(place));
-            let said = refusal(&site, &["serve"]);
-            assert!(said.contains(&format!("{place} is {name}")), "{kind} at {place}: {said}");
+            let by_all = [&["serve"][..], &["backup", "copy.db"]];
+            for words in &by_all[..if setting == "EGRESS__EXTRA_CA" { 1 } else { 2 }] {
+                let said = refusal(&site, words);
+                assert!(said.contains(&format!("{place} is {name}")), "{words:?}: {kind} at {place}: {said}");
+            }
         }
     }
 }
