@@ -164,7 +164,7 @@ fn a_restore_opens_no_session_that_was_ended_and_no_sign_in_link_again() {
     server.stop();
 
     let said = done(&site, &["restore", "copy.db"]);
-    assert!(said.contains("everybody signs in again at the dashboard"), "{said}");
+    assert!(said.contains("sessions have ended: everybody signs in again"), "{said}");
     let server = site.start();
     let mut again = Browser::at(server.address());
     again.cookie = browser.cookie;
