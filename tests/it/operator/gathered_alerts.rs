@@ -61,6 +61,22 @@ impl Office {
         subjects
     }
 
+    /// A delivery fails until its webhook is warned of, and that is told.
+    fn fail(&self) {
+        self.receiver.always(Reply::status(500));
+        self.publish_to(0);
+        for wait in ["30s", "5m", "20s"] {
+            advance(&self.world, wait);
+        }
+    }
+
+    /// A delivery arrives, and that is told.
+    fn work(&self) {
+        self.receiver.always(Reply::status(200));
+        self.publish_to(0);
+        advance(&self.world, "20s");
+    }
+
     fn resume(&self, webhook: &str) {
         self.receiver.always(Reply::status(200));
         self.coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE" })).expect(200);
@@ -152,4 +168,36 @@ fn a_webhook_that_works_again_before_its_alert_is_sent_troubles_nobody() {
     told(&office.world);
     let mails = office.mails();
     assert!(mails.len() == 2 && mails[1].ends_with("works again"), "{mails:?}");
+}
+
+#[test]
+fn a_webhook_that_fails_again_after_it_worked_again_is_told_of_again_on_the_same_day() {
+    let mut office = Office::answering(500);
+    office.publish_to(1);
+    office.fail();
+    office.work();
+    office.fail();
+    let mails = office.mails();
+    assert_eq!(mails.len(), 3, "{mails:?}");
+    for (mail, end) in mails.iter().zip(["is failing", "works again", "is failing"]) {
+        assert!(mail.ends_with(end), "{mails:?}");
+    }
+    // It goes on failing: nothing new.
+    office.fail();
+    assert_eq!(office.mails().len(), 3);
+}
+
+#[test]
+fn a_warning_that_nobody_read_because_it_was_over_keeps_no_later_one_back() {
+    let mut office = Office::answering(500);
+    office.publish_to(1);
+    for wait in ["30s", "5m"] {
+        advance(&office.world, wait);
+    }
+    assert_eq!(outbox::<i64>(&office.world, "count(*)", "kind = 'warning' AND channel = 'mail'"), 1);
+    office.work();
+    assert_eq!(office.mails(), [""; 0]);
+    office.fail();
+    let mails = office.mails();
+    assert!(mails.len() == 1 && mails[0].ends_with("is failing"), "{mails:?}");
 }
