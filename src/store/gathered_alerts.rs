@@ -112,16 +112,19 @@ impl Group {
 }
 
 /// The unsent alerts of a channel that are over. A webhook that works again: nobody needs to read that it failed, and that
-/// it works again only who read before that it failed. One that failed again: nobody needs to read that it worked.
+/// it works again only who read before that it failed. One that failed again: nobody needs to read that it worked. The
+/// tables are read in this order: from what is unsent to what is looked up for each.
 fn over(view: &View<'_>, channel: &Channel) -> Result<Vec<AlertKey>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT good.key AS good, bad.key AS bad,
            (SELECT kind FROM alert JOIN alert_delivery AS told ON told.alert = alert.key AND told.channel = ?1
             WHERE alert.endpoint = good.endpoint AND told_at IS NOT NULL AND kind IN ('suspended', 'warning', 'recovered')
               AND failure IS NOT 'damaged' ORDER BY alert.key DESC LIMIT 1) AS told
-         FROM alert_delivery AS unsent JOIN alert AS good ON good.key = unsent.alert AND good.kind = 'recovered'
-           JOIN alert AS bad ON bad.endpoint = good.endpoint AND bad.kind IN ('suspended', 'warning') AND bad.failure != 'damaged'
-           JOIN alert_delivery AS also ON also.alert = bad.key AND also.channel = ?1 AND also.due_at IS NOT NULL
+         FROM alert_delivery AS unsent
+           CROSS JOIN alert AS good ON good.key = unsent.alert AND good.kind = 'recovered'
+           CROSS JOIN alert AS bad
+             ON bad.endpoint = good.endpoint AND bad.kind IN ('suspended', 'warning') AND bad.failure != 'damaged'
+           CROSS JOIN alert_delivery AS also ON also.alert = bad.key AND also.channel = ?1 AND also.due_at IS NOT NULL
          WHERE unsent.channel = ?1 AND unsent.due_at IS NOT NULL",
     )?;
     let mut rows = rows.query([channel.name()])?;

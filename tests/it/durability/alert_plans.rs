@@ -55,6 +55,21 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT delivery FROM alert",
         &["SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)"],
     ),
+    // Of what is unsent, only the recoveries are looked at further: a thousand suspensions cost one look each.
+    (
+        "gathered_alerts.rs",
+        "SELECT good.key AS good",
+        &[
+            "SEARCH unsent USING COVERING INDEX alert_delivery_due (channel=? AND due_at>?)",
+            "SEARCH good USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH bad USING INDEX alert_of_endpoint (endpoint=? AND kind=?)",
+            "SEARCH also USING PRIMARY KEY (alert=? AND channel=?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)",
+            "SEARCH told USING PRIMARY KEY (alert=? AND channel=?)",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
+    ),
 ];
 
 #[test]
