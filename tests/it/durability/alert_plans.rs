@@ -70,6 +70,16 @@ const PLANS: &[(&str, &str, &[&str])] = &[
             "USE TEMP B-TREE FOR ORDER BY",
         ],
     ),
+    (
+        "gathered_alerts.rs",
+        "UPDATE alert_delivery SET due_at = ?5",
+        &[
+            "SEARCH alert_delivery USING INDEX alert_delivery_due (channel=? AND due_at>? AND due_at<?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH alert USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH endpoint USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    ),
 ];
 
 #[test]

@@ -37,6 +37,7 @@ impl Office {
         let world = world_with(&mailbox.url(), |wish| {
             wish.config.server.public_url = PUBLIC.to_owned();
             wish.config.alerts.gather = crate::support::world::defaults().alerts.gather;
+            wish.config.limits.webhooks_per_account = 300;
             let mut standard = channel(ChannelKind::Standard, &program.url());
             standard.secret = Secret::from(SECRET.to_owned());
             wish.config.alerts.channel = vec![channel(ChannelKind::Text, &chat.url()), standard];
@@ -200,4 +201,56 @@ fn a_warning_that_nobody_read_because_it_was_over_keeps_no_later_one_back() {
     office.fail();
     let mails = office.mails();
     assert!(mails.len() == 1 && mails[0].ends_with("is failing"), "{mails:?}");
+}
+
+/// Lets the mail server keep the mail of this number, which is due after this wait, and never answer. Gives its id.
+fn unanswered(office: &mut Office, number: usize, wait: &str) -> String {
+    office.mailbox.order("swallow");
+    office.world.advance(wait);
+    let mail = office.mailbox.wait_for(number).remove(number - 1);
+    advance(&office.world, "5m");
+    mail.header("Message-ID").to_owned()
+}
+
+#[test]
+fn a_message_that_comes_again_has_the_same_id_and_one_with_more_webhooks_in_it_another() {
+    for waiting in [2, 202] {
+        let mut office = Office::answering(410);
+        office.publish_to(waiting);
+        let first = unanswered(&mut office, 1, "20s");
+        assert_eq!(unanswered(&mut office, 2, "5s"), first, "of {waiting}");
+        office.publish_to(1);
+        let grown = unanswered(&mut office, 3, "15s");
+        assert_eq!(grown != first, waiting == 2, "a full message does not grow");
+        office.mailbox.order("take");
+        advance(&office.world, "10m");
+        let mails = office.mailbox.wait_for(4);
+        assert_eq!(mails[3].header("Message-ID"), grown);
+        let number = (waiting + 1).min(200);
+        assert!(mails[3].header("Subject").ends_with(&format!(": {number} webhooks are SUSPENDED")), "{mails:?}");
+    }
+}
+
+#[test]
+fn a_message_that_could_not_be_noted_as_sent_comes_again_whole_under_the_same_id() {
+    let mut office = Office::answering(410);
+    office.publish_to(3);
+    let file = rusqlite::Connection::open(office.world.database()).expect("the file");
+    file.execute_batch(
+        "CREATE TRIGGER fault BEFORE UPDATE ON alert_delivery
+         WHEN NEW.channel = 'mail' AND NEW.told_at IS NOT NULL AND NEW.alert = (SELECT max(key) FROM alert)
+         BEGIN SELECT RAISE(ABORT, 'a fault'); END",
+    )
+    .expect("a fault");
+    office.world.advance("20s");
+    office.mailbox.wait_for(1);
+    office.world.stop();
+    file.execute_batch("DROP TRIGGER fault").expect("mended");
+    drop(file);
+    office.world.start();
+    advance(&office.world, "5m");
+    let mails = office.mailbox.wait_for(2);
+    let ids: Vec<&str> = mails.iter().map(|mail| mail.header("Message-ID")).collect();
+    assert_eq!(ids, [ids[0]; 2]);
+    assert!(mails.iter().all(|mail| mail.header("Subject").ends_with(": 3 webhooks are SUSPENDED")), "{mails:?}");
 }
