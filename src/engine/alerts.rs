@@ -382,7 +382,8 @@ impl Inner {
         to: Option<&str>,
         stop: &watch::Receiver<bool>,
     ) -> Delivered {
-        let never = |reason: &str| Err(Undelivered::Never(reason.to_owned()));
+        // A setting that is changed now may be changed again soon.
+        let refused = |reason: &str| Err(Undelivered::Refused(reason.to_owned()));
         let words = match told {
             Told::Webhooks(alerts) => {
                 let messages = alerts.iter().map(|alert| self.message(alert)).collect::<Option<Vec<_>>>();
@@ -393,8 +394,8 @@ impl Inner {
                     }
                     Some([message]) => message.words(),
                     Some([first, others @ ..]) => digest(first, others),
-                    Some([]) => return never("it is gone"),
-                    None => return never("its vendor is not served any more"),
+                    Some([]) => return refused("it is gone"),
+                    None => return refused("its vendor is not served any more"),
                 }
             }
             Told::Server(alert) => alert.words(&self.channels.base, &self.channels.zone),
@@ -405,14 +406,17 @@ impl Inner {
                 alert_log::server(&words, to);
                 Ok(())
             }
-            Channel::Mail => match (&self.channels.mailer, to) {
-                (Some(mailer), Some(to)) => mailer.deliver(to, &words, at).await,
-                (None, _) => never("alerts.smtp_url is empty now"),
-                (_, None) => never("the account has no alert e-mail now"),
+            Channel::Mail => match (&self.channels.mailer, to, told) {
+                (Some(mailer), Some(to), _) => mailer.deliver(to, &words, at).await,
+                (None, ..) => refused("alerts.smtp_url is empty now"),
+                (_, None, Told::Server(_)) => refused("alerts.operator_email is empty now"),
+                (_, None, Told::Webhooks(_)) => {
+                    refused("neither the account nor alerts.operator_email has an address now")
+                }
             },
             Channel::Post(name) => match self.channels.post(name) {
                 Some(post) => unless_stopped(post.deliver(&self.channels.poster, &words, at), stop).await,
-                None => never("the channel is not set up any more"),
+                None => refused("the channel is not set up any more"),
             },
         }
     }

@@ -32,7 +32,7 @@ fn mail_world(order: &str) -> (TempDir, Mailbox, World) {
 }
 
 /// Suspends a webhook of this account by a 410.
-fn suspend_of(world: &World, account: &str) {
+pub fn suspend_of(world: &World, account: &str) {
     let client = world.client(&world.token_for(Holder::Account(account.to_owned()), "webhooks,events"));
     let receiver = Receiver::new();
     receiver.always(Reply::status(410));

@@ -4,12 +4,15 @@ use std::fs;
 
 use serde_json::json;
 
+use super::{channels::raise, mail::suspend_of};
 use crate::support::{
-    mailbox::{Mailbox, advance, told, world_with},
+    mailbox::{Mailbox, advance, outbox, told, world_with},
     program::run,
     receiver::{Receiver, Reply},
     world::{COOP, OTHER_COOP, World},
 };
+
+const OPERATOR: &str = "operator@coop.example";
 
 /// A world that mails to this server, as do the commands beside it.
 fn world_beside(mailbox: &Mailbox) -> World {
@@ -90,4 +93,34 @@ fn a_test_mail_says_that_mail_works_or_why_not() {
     assert!(nobody.contains("no account NOBODY"), "{nobody}");
     fs::write(world.folder().join("config.toml"), "").expect("a config");
     assert!(refusal(&world, &["test-mail", COOP]).contains("set alerts.smtp_url"));
+}
+
+#[test]
+fn alerts_wait_while_the_operator_s_address_is_taken_out_of_the_settings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    mailbox.order("say 451 not now");
+    let mut world = world_with(&mailbox.url(), |wish| wish.config.alerts.operator_email = OPERATOR.to_owned());
+    raise(&world, "It has 2 GB.");
+    suspend_of(&world, OTHER_COOP);
+    told(&world);
+    world.stop();
+    let address = std::mem::take(&mut world.config.alerts.operator_email);
+    world.start();
+    told(&world);
+    for (kind, reason) in [
+        ("operator", "alerts.operator_email is empty now"),
+        ("suspended", "neither the account nor alerts.operator_email has an address now"),
+    ] {
+        let waits = format!("channel = 'mail' AND kind = '{kind}' AND due_at IS NOT NULL");
+        assert_eq!(outbox::<i64>(&world, "count(*)", &waits), 1, "{kind}");
+        assert_eq!(outbox::<String>(&world, "last_error", &waits), reason);
+    }
+    world.stop();
+    world.config.alerts.operator_email = address;
+    mailbox.order("take");
+    world.start();
+    told(&world);
+    let mails = mailbox.mails();
+    assert!(mails.len() == 2 && mails.iter().all(|mail| mail.get("to") == &json!([OPERATOR])), "{mails:?}");
 }
