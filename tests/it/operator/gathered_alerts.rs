@@ -6,12 +6,12 @@ use ngoma::config::{ChannelKind, Secret};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::channels::channel;
+use super::{channels::channel, mail::suspend_of};
 use crate::support::{
     client::Client,
     mailbox::{Mailbox, advance, outbox, told, world_with},
     receiver::{Receiver, Reply},
-    world::World,
+    world::{OTHER_COOP, World},
 };
 
 const SECRET: &str = "whsec_x3Bnq0hUu2dW8mJk5rTzYvE7aLsNcQ1pGf4iXo9DRtM=";
@@ -201,6 +201,31 @@ fn a_warning_that_nobody_read_because_it_was_over_keeps_no_later_one_back() {
     office.fail();
     let mails = office.mails();
     assert!(mails.len() == 1 && mails[0].ends_with("is failing"), "{mails:?}");
+}
+
+#[test]
+fn each_account_has_a_message_of_its_own_also_in_one_chat() {
+    let mut office = Office::answering(410);
+    suspend_of(&office.world, OTHER_COOP);
+    let own = office.publish_to(2);
+    advance(&office.world, "20s");
+    let chat: Vec<String> = office.chat.posts().iter().map(|post| post.text().to_owned()).collect();
+    let of_both = |text: &&String| own.iter().all(|webhook| text.contains(webhook));
+    assert_eq!((chat.len(), chat.iter().filter(of_both).count()), (2, 1), "{chat:?}");
+    let mails = office.mailbox.mails();
+    assert!(mails.len() == 1 && mails[0].header("Subject").ends_with(": 2 webhooks are SUSPENDED"), "{mails:?}");
+}
+
+#[test]
+fn a_message_has_200_webhooks_at_most_and_the_others_come_five_minutes_later() {
+    let mut office = Office::answering(410);
+    office.publish_to(203);
+    advance(&office.world, "20s");
+    let mails = office.mails();
+    assert!(mails.len() == 1 && mails[0].ends_with(": 200 webhooks are SUSPENDED"), "{mails:?}");
+    advance(&office.world, "5m");
+    let mails = office.mails();
+    assert!(mails.len() == 2 && mails[1].ends_with(": 3 webhooks are SUSPENDED"), "{mails:?}");
 }
 
 /// Lets the mail server keep the mail of this number, which is due after this wait, and never answer. Gives its id.
