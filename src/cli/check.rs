@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, config: Result<Config>) -> Result<()> {
     let now = SystemClock.now();
     let stale = certificate.as_ref().filter(|served| served.freshness(now) != Freshness::Fresh);
     let stale = stale.map(|served| format!("{}: {}", served.name, served.said(now)));
-    let warnings: Vec<String> = config.warnings().into_iter().chain(stale).collect();
+    let warnings: Vec<String> = config.warnings().into_iter().chain(found.warnings).chain(stale).collect();
     if args.json {
         let database = database.to_string();
         let life = certificate.as_ref().and_then(|served| served.life);

@@ -15,7 +15,7 @@ use crate::{
     domain::timestamp::Timestamp,
     error::Result,
     store::{
-        Progress,
+        Progress, exchange,
         restore::{self, Restored, Source},
         since_backup::SinceBackup,
     },
@@ -43,13 +43,15 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     // Root may read a backup that nobody else may. The rest happens in the folder of the database: as its owner.
     let source = Source::open(storage, &args.file, args.key.as_deref());
     owner::act_in_folder(config)?;
-    if let Some(file) = restore::go_on(storage)? {
-        if args.json {
-            print_json(&json!({ "completed": file }));
-        } else {
+    let completed = exchange::go_on(storage)?;
+    if let Some(file) = &completed {
+        let is_all = std::path::absolute(&args.file).is_ok_and(|again| again == *file);
+        if !args.json {
             say!("a restore of {} that was cut off is now complete", file.display());
+        } else if is_all {
+            print_json(&json!({ "completed": file }));
         }
-        if std::path::absolute(&args.file).is_ok_and(|again| again == file) {
+        if is_all {
             return Ok(());
         }
     }
@@ -62,7 +64,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let since = restored.since.as_ref();
     if args.json {
         print_json(&json!({
-            "file": args.file, "database": storage.path, "key_file": restored.key,
+            "completed": completed, "file": args.file, "database": storage.path, "key_file": restored.key,
             "as_of": restored.as_of.map(|as_of| as_of.to_string()),
             "pending_deliveries": restored.pending, "held_deliveries": restored.held, "former": restored.before,
             "lost_events": since.map(|since| since.events),
@@ -98,15 +100,15 @@ fn print(restored: &Restored, file: &Path, config: &Config, now: Timestamp) {
     }
     match &restored.since {
         Some(since) => print_since(since, config),
-        None if restored.before.is_empty() => {}
         None => say!(
-            "  it could not be compared with the former database: tokens that were revoked since, accounts that were erased and \
+            "  it could be compared with no former database: tokens that were revoked since, accounts that were erased and \
              webhooks that were deleted are back. Look through them: '{}', '{}', '{}'",
             command("token list"),
             command("account list"),
             command("webhooks list")
         ),
     }
+    say!("  sessions have ended: everybody signs in again at the dashboard");
     say!(
         "  {} deliveries in it wait, and go out when the server starts, even if they have arrived meanwhile; {} are held",
         restored.pending,

@@ -34,6 +34,8 @@ const NAMED: usize = 100;
 pub struct Found {
     /// Problems that prevent a start, and damage: a sentence each.
     pub problems: Vec<String>,
+    /// What a start mends by itself: a sentence each.
+    pub warnings: Vec<String>,
     /// A remark about a healthy database, ready to follow its path in a sentence.
     pub note: String,
 }
@@ -41,7 +43,13 @@ pub struct Found {
 /// Checks the files, the whole database, each event body and each secret. With `quick`, indexes are not compared with
 /// their tables. `progress` gets a line for a terminal now and then.
 pub fn check(storage: &Storage, quick: bool, progress: impl Fn(&str) + Clone + Send + 'static) -> Found {
-    let mut found = Found { problems: files_of(storage), note: String::new() };
+    let mut found = Found::default();
+    found.problems.extend(files::expect_whole(storage).err().map(|error| error.to_string()));
+    found.problems.append(&mut files_of(storage));
+    let wide = files::of_database(&storage.path).into_iter();
+    found
+        .warnings
+        .extend(wide.filter_map(|file| Some(format!("{}: {}", file.display(), files::open_to_others(&file)?))));
     if !storage.path.exists() {
         found.note = "is not there yet: 'ngoma serve' makes it".to_owned();
         return found;
@@ -66,7 +74,12 @@ pub fn check(storage: &Storage, quick: bool, progress: impl Fn(&str) + Clone + S
 
 /// Problems that prevent a start, found without reading the whole database: files, and the key.
 pub(super) fn opens(storage: &Storage) -> Vec<String> {
-    let mut found = Found { problems: files_of(storage), note: String::new() };
+    [files_of(storage), fits(storage)].concat()
+}
+
+/// Why the database cannot be opened, or its secrets by the key.
+pub(super) fn fits(storage: &Storage) -> Vec<String> {
+    let mut found = Found::default();
     let unusable = |error| open::unusable(&storage.path, &error).to_string();
     let tried = connect(&storage.path).and_then(|conn| secrets(&conn, storage, &mut found)).map_err(unusable);
     found.problems.extend(tried.err());
@@ -81,8 +94,7 @@ fn state(path: &Path) -> (bool, Option<(u64, SystemTime)>) {
 
 /// Problems with folders and files, found without reading them.
 fn files_of(storage: &Storage) -> Vec<String> {
-    let linked = [files::expect_whole(&storage.path), files::expect_linked(&storage.key_file)];
-    let mut problems: Vec<String> = linked.into_iter().filter_map(|done| Some(done.err()?.to_string())).collect();
+    let mut problems = Vec::new();
     let folder = folder_of(&storage.path);
     let shown = folder.display();
     match fs::metadata(&folder) {
@@ -97,7 +109,6 @@ fn files_of(storage: &Storage) -> Vec<String> {
         Ok(_) => {}
     }
     for file in files::of_database(&storage.path) {
-        problems.extend(files::open_to_others(&file).map(|wide| format!("{}: {wide}", file.display())));
         problems.extend(unusable_by_server(&file, &folder, files::may_write(&file)));
     }
     let key = &storage.key_file;

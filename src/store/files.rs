@@ -12,12 +12,17 @@ use rusqlite::Connection;
 use rustix::fs::{Access, access};
 
 use super::Result;
-use crate::{config, error::Error};
+use crate::{
+    config::{self, Storage},
+    error::Error,
+};
 
 /// The mode of a file: for its owner only.
 pub(super) const OWN: u32 = 0o600;
 /// The mode bits of all other users.
 const OTHERS: u32 = 0o077;
+/// Links that are followed to a file that is not there.
+const LINKS: usize = 40;
 
 /// Identifies a file: device and inode.
 pub(super) type FileId = (u64, u64);
@@ -54,21 +59,36 @@ pub(super) fn expect_file(path: &Path) -> Result<()> {
     }
 }
 
+/// The file behind a path, with links resolved, whether it is there or not.
+pub(super) fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = fs::canonicalize(path) {
+        return real;
+    }
+    let mut end = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(to) = fs::read_link(&end) else { break };
+        end = folder_of(&end).join(to);
+    }
+    let folder = fs::canonicalize(folder_of(&end)).ok();
+    let real = folder.and_then(|folder| Some(folder.join(end.file_name()?)));
+    real.or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned())
+}
+
 /// The files of a database. SQLite keeps the log and its index beside the file itself, with links resolved, and gives
 /// them its mode.
 pub(super) fn of_database(path: &Path) -> [PathBuf; 3] {
-    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let real = real(path);
     [path.to_owned(), beside(&real, "-wal"), beside(&real, "-shm")]
 }
 
 /// The note that a restore has begun to exchange files, beside the database, with links resolved.
 pub(super) fn note_of_restore(path: &Path) -> PathBuf {
-    beside(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), ".restoring")
+    beside(&real(path), ".restoring")
 }
 
 /// The file that a restore prepares, and keeps locked.
 pub(super) fn part_of_restore(path: &Path) -> PathBuf {
-    beside(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), ".restored")
+    beside(&real(path), ".restored")
 }
 
 /// Refuses a link that leads to nothing: what is written there would not get to the disk that it means.
@@ -82,14 +102,20 @@ pub(super) fn expect_linked(path: &Path) -> Result<()> {
     }
 }
 
-/// Refuses a database whose link leads to nothing, or whose files are being exchanged by a restore.
-pub(super) fn expect_whole(path: &Path) -> Result<()> {
-    expect_linked(path)?;
+/// Refuses a database whose files are being exchanged by a restore.
+pub(super) fn expect_exchanged(path: &Path) -> Result<()> {
     if !note_of_restore(path).exists() {
         return Ok(());
     }
     let command = "'ngoma restore' with the same file again";
     Err(at(path, &format!("is being restored from a backup. If that was cut off, run {command}: it does the rest")))
+}
+
+/// Refuses a database whose files are being exchanged by a restore, or else a link of it or of its key that leads to
+/// nothing: a restore that was cut off may have left such a link.
+pub(super) fn expect_whole(storage: &Storage) -> Result<()> {
+    expect_exchanged(&storage.path)?;
+    [&storage.path, &storage.key_file].into_iter().try_for_each(|path| expect_linked(path))
 }
 
 /// The size of a file in bytes; 0 if it is missing.
@@ -148,10 +174,15 @@ pub(super) fn make(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Gives a file the owner and mode of the file that it replaces.
+/// Gives a file the owner of the file that it replaces, and its mode, without that of other users.
 pub(super) fn keep(file: &File, replaced: &Metadata) -> io::Result<()> {
     give(file, replaced)?;
-    file.set_permissions(replaced.permissions())
+    file.set_permissions(own_mode(replaced))
+}
+
+/// The mode that its owner has, and nothing for other users.
+pub(super) fn own_mode(file: &Metadata) -> Permissions {
+    Permissions::from_mode(file.mode() & 0o700)
 }
 
 fn give(file: &File, like: &Metadata) -> io::Result<()> {

@@ -26,6 +26,7 @@ pub mod endpoints;
 pub mod erase;
 pub mod event_list;
 pub mod events;
+pub mod exchange;
 mod file_health;
 mod files;
 pub mod gathered_alerts;

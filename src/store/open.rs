@@ -66,7 +66,7 @@ const STATEMENTS: usize = 128;
 /// before 1970 or after 9999.
 pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: bool) -> Result<Db> {
     let now = clock.now().checked()?;
-    files::expect_linked(&storage.key_file)?;
+    files::expect_whole(storage)?;
     let lock = enter(&storage.path, serving)?;
     files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;
@@ -133,10 +133,9 @@ pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: boo
     })))
 }
 
-/// Makes sure that the file is ours, and that no restore is under way. A server makes a missing file, readable by its
+/// Makes sure that the file is ours, and that no restore has begun. A server makes a missing file, readable by its
 /// owner only, and gets its lock.
 fn enter(path: &Path, serving: bool) -> Result<Option<ServerLock>> {
-    files::expect_whole(path)?;
     if !serving {
         return expect_ours(path).map(|()| None);
     }
@@ -148,7 +147,7 @@ fn enter(path: &Path, serving: bool) -> Result<Option<ServerLock>> {
         known(path)?;
     }
     // A restore that began meanwhile has found the lock, or has left its note.
-    files::expect_whole(path)?;
+    files::expect_exchanged(path)?;
     Ok(Some(lock))
 }
 
@@ -178,7 +177,7 @@ fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Time
 
 /// A connection to an existing database, for a process that has none yet.
 pub(super) fn existing(storage: &Storage) -> Result<Connection> {
-    files::expect_whole(&storage.path)?;
+    files::expect_whole(storage)?;
     expect_ours(&storage.path)?;
     another(storage)
 }

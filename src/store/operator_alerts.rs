@@ -30,7 +30,8 @@ pub fn raise(tx: &Tx<'_>, about: About, said: &str) -> Result<bool> {
     Ok(true)
 }
 
-fn write(tx: &Tx<'_>, about: About, said: &str) -> Result<()> {
+/// Writes an alert to the operator, also soon after one about the same.
+pub(super) fn write(tx: &Tx<'_>, about: About, said: &str) -> Result<()> {
     tx.conn
         .prepare_cached(
             "INSERT INTO alert (id, kind, created_at, since, about, said) VALUES (?1, 'operator', ?2, ?2, ?3, ?4)",

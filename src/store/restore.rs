@@ -1,14 +1,11 @@
 //! Restoring a backup: a checked copy takes the place of the database and its key, and the former files are kept.
 //!
-//! Everything is prepared beside the database first: a copy of the backup and its key, checked and on disk. Then a note
-//! is written, files are renamed, and the note goes. While the note is there no server starts (see
-//! `files::expect_whole`). So a crash before the note leaves the former database as it was; after one with the note,
-//! the next run does the rest of the renaming.
+//! Everything is prepared beside the database first: a copy of the backup and its key, checked and on disk. Then files are
+//! exchanged. So a crash before that leaves the former database as it was.
 
 use std::{
     fs::{self, File},
     io::ErrorKind,
-    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Progress, Result, check,
+    exchange::{Note, Places, exchange, write_note},
     files::{self, at, beside, clear, folder_of, same_file, write_new},
     keyring::KeyRing,
     lock_file::{self, Found},
@@ -31,8 +29,6 @@ use crate::{config::Storage, domain::timestamp::Timestamp, error::Error};
 
 /// Pages copied before progress is reported: 16 MiB.
 const PAGES: i32 = 4096;
-/// Names that are tried when one is taken.
-const NAMES: u32 = 1000;
 
 /// The result of a restore.
 #[derive(Debug)]
@@ -67,65 +63,13 @@ impl Source {
     /// # Errors
     /// A backup that is missing, damaged or the database itself; no room for it; a key that cannot be read.
     pub fn open(storage: &Storage, file: &Path, key: Option<&Path>) -> Result<Self> {
-        expect_backup(file, &Places::of(storage)?.path)?;
+        expect_backup(file, &Places::of(storage).path)?;
         let failed = |error: rusqlite::Error| at(file, &format!("cannot be read: {error}"));
         let conn = check::connect(file).map_err(failed)?;
         // SQLite opens the log of a database by the first question.
         conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
         Ok(Self { file: file.to_owned(), conn, key: read_key(storage, file, key)? })
     }
-}
-
-/// The files of a restore, each beside the file whose place it takes.
-struct Places {
-    path: PathBuf,
-    key: PathBuf,
-    part: PathBuf,
-    key_part: PathBuf,
-    note: PathBuf,
-}
-
-impl Places {
-    fn of(storage: &Storage) -> Result<Self> {
-        // A link leads elsewhere, and must stay.
-        let real = |path: &Path| {
-            files::expect_linked(path)?;
-            let real = fs::canonicalize(path).or_else(|_| std::path::absolute(path));
-            Ok::<_, Error>(real.unwrap_or_else(|_| path.to_owned()))
-        };
-        let (path, key) = (real(&storage.path)?, real(&storage.key_file)?);
-        let (part, key_part) = (files::part_of_restore(&path), beside(&key, ".restored"));
-        Ok(Self { note: files::note_of_restore(&path), path, key, part, key_part })
-    }
-
-    /// The prepared files, as a database of their own.
-    fn parts(&self, storage: &Storage) -> Storage {
-        let key = if self.key_part.exists() { &self.key_part } else { &self.key };
-        Storage { path: self.part.clone(), key_file: key.clone(), durability: storage.durability }
-    }
-}
-
-/// Ends a restore that was cut off while it renamed files; returns the backup that it restored, if there was such a
-/// restore.
-///
-/// # Errors
-/// Files that cannot be renamed; another restore that is under way.
-pub fn go_on(storage: &Storage) -> Result<Option<PathBuf>> {
-    let places = Places::of(storage)?;
-    let note = match lock_file::lock(&places.note)? {
-        Found::Locked(note) => note,
-        Found::InUse => return Err(being_restored(&places.path, &places.note)),
-        Found::Gone => return Ok(None),
-    };
-    let text = fs::read(&places.note).map_err(|error| at(&places.note, &format!("cannot be read: {error}")))?;
-    let lines: Vec<&[u8]> = text.splitn(2, |byte| *byte == b'\n').collect();
-    let [name, file] = lines.as_slice() else {
-        return Err(at(&places.note, "is not complete: remove it, and run this again"));
-    };
-    let name = std::str::from_utf8(name).map_err(|_| at(&places.note, "cannot be read: it is no text"))?;
-    switch(&places, name)?;
-    drop(note);
-    Ok(Some(PathBuf::from(std::ffi::OsString::from_vec(file.to_vec()))))
 }
 
 /// Puts this backup in the place of the database, and its key in the place of the key file.
@@ -139,13 +83,9 @@ pub fn restore(
     now: Timestamp,
     progress: impl Fn(Progress) + Clone + Send + 'static,
 ) -> Result<Restored> {
-    let places = Places::of(storage)?;
+    files::expect_whole(storage)?;
+    let places = Places::of(storage);
     let parts = Parts::take(&places)?;
-    // Another one has begun since to exchange files.
-    if lock_file::is_in_use(&places.note) {
-        return Err(being_restored(&places.path, &places.note));
-    }
-    files::expect_whole(&places.path)?;
     let lock = free(&places.path)?;
     let Source { file, conn, key } = source;
     let file = file.as_path();
@@ -153,15 +93,15 @@ pub fn restore(
     drop(conn);
     let from = key.map(|(from, text)| write_key(&places, &from, &text).map(|()| from)).transpose()?;
     progress(Progress::Checking);
-    let note = look_through(&places.parts(storage), file, from.as_deref())?;
+    let remark = look_through(&places.parts(storage), file, from.as_deref())?;
     let found = facts(&places.part).map_err(|error| open::unusable(file, &error))?;
     let settled = since_backup::settle(&places.part, &places.path, (file, found.as_of), now);
     let since = settled.map_err(|error| at(&places.part, &format!("cannot be written: {error}")))?;
     for (part, former) in [(&places.part, &places.path), (&places.key_part, &places.key)] {
         finish(part, former)?;
     }
-    let name = free_name(&places, now);
-    let written = write_note(&places, &name, file)?;
+    let note = Note::of(&places, file, now)?;
+    let written = write_note(&places, &note)?;
     // From here on no server starts. One that began to start in between has the lock.
     let lock = match lock {
         Some(lock) => Some(lock),
@@ -169,11 +109,11 @@ pub fn restore(
     };
     // The lock of the prepared file becomes that of the database.
     let held = parts.keep();
-    let before = switch(&places, &name)?;
+    let before = exchange(storage, &places, &note)?;
     let problems = check::opens(storage);
     drop((written, held, lock));
     match problems.first() {
-        None => Ok(Restored { note, key: from, since, before, ..found }),
+        None => Ok(Restored { note: remark, key: from, since, before, ..found }),
         Some(problem) => Err(Error::Internal(format!("it is restored, but a start would fail: {problem}"))),
     }
 }
@@ -205,18 +145,37 @@ fn free(path: &Path) -> Result<Option<ServerLock>> {
 
 /// The prepared files: they are removed unless they are kept.
 struct Parts {
-    files: [PathBuf; 2],
+    files: Vec<PathBuf>,
     /// The file that becomes the copy, locked against other restores. It is closed when the others are removed.
     held: Option<File>,
 }
 
 impl Parts {
-    /// Creates the file that becomes the copy, and locks it.
+    /// Creates the file that becomes the copy, and locks it. What was prepared before goes, unless a note says that it is
+    /// still needed: whoever writes the note has this lock.
     fn take(places: &Places) -> Result<Self> {
-        let taken = lock_file::create(&places.part)?;
-        let held = Some(taken.ok_or_else(|| being_restored(&places.path, &places.part))?);
-        let parts = Self { files: [places.part.clone(), places.key_part.clone()], held };
-        for left in Self::all(&places.part).skip(1).chain([places.key_part.clone()]) {
+        let (part, in_use) = (&places.part, || being_restored(&places.path, &places.part));
+        if part.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+            clear(part)?;
+        }
+        match lock_file::lock(part)? {
+            Found::Locked(_left) => files::expect_exchanged(&places.path).and_then(|()| clear(part))?,
+            Found::InUse => return Err(in_use()),
+            Found::Gone => {}
+        }
+        files::make(part).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => in_use(),
+            _ => at(part, &format!("cannot be written: {error}")),
+        })?;
+        let Found::Locked(held) = lock_file::lock(part)? else { return Err(in_use()) };
+        let mut parts = Self { files: vec![part.clone()], held: Some(held) };
+        // Another one has begun since to exchange files: its key is not ours to remove.
+        if lock_file::is_in_use(&places.note) {
+            return Err(being_restored(&places.path, &places.note));
+        }
+        files::expect_exchanged(&places.path)?;
+        parts.files.push(places.key_part.clone());
+        for left in Self::all(part).skip(1).chain([places.key_part.clone()]) {
             clear(&left)?;
         }
         Ok(parts)
@@ -229,14 +188,14 @@ impl Parts {
     }
 
     fn keep(mut self) -> Option<File> {
-        self.files = Default::default();
+        self.files.clear();
         self.held.take()
     }
 }
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        for file in self.files.iter().filter(|part| !part.as_os_str().is_empty()).flat_map(|part| Self::all(part)) {
+        for file in self.files.iter().flat_map(|part| Self::all(part)) {
             let _ = fs::remove_file(file);
         }
     }
@@ -332,85 +291,14 @@ fn facts(part: &Path) -> rusqlite::Result<Restored> {
     })
 }
 
-/// Gives a prepared file the mode of the one whose place it takes and, by root, its owner; and syncs it.
+/// Gives a prepared file the mode that the one whose place it takes has for its owner and, by root, that owner; and syncs
+/// it.
 fn finish(part: &Path, former: &Path) -> Result<()> {
     let Ok(file) = File::open(part) else { return Ok(()) };
     let keep = |former: fs::Metadata| match files::is_root() {
         true => files::keep(&file, &former),
-        false => file.set_permissions(former.permissions()),
+        false => file.set_permissions(files::own_mode(&former)),
     };
     let done = fs::metadata(former).map_or(Ok(()), keep).and_then(|()| file.sync_all());
     done.map_err(|error| at(part, &format!("cannot get its owner and mode, or be synced: {error}")))
-}
-
-/// Writes the note: the name of the folder for the former files, and the backup. If it cannot be written, nothing of it
-/// is left.
-fn write_note(places: &Places, name: &str, file: &Path) -> Result<File> {
-    let backup = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let draft = beside(&places.note, ".part");
-    clear(&draft)?;
-    let text = [name.as_bytes(), b"\n", backup.as_os_str().as_bytes()].concat();
-    let written = write_new(&draft, &text)?;
-    // A medium without locks keeps nobody away.
-    let _ = written.try_lock();
-    let put = written.sync_all().and_then(|()| sync(places)).and_then(|()| fs::rename(&draft, &places.note));
-    put.and_then(|()| sync(places)).map_err(|error| {
-        [&draft, &places.note].iter().for_each(|left| drop(fs::remove_file(left)));
-        at(&places.note, &format!("cannot be written: {error}"))
-    })?;
-    Ok(written)
-}
-
-/// Renames: the present files go into folders of this name, and the prepared files take their places. Whatever is done
-/// already is left. Returns the folders.
-fn switch(places: &Places, name: &str) -> Result<Vec<PathBuf>> {
-    let [_, log, index] = files::of_database(&places.path);
-    let mut before = Vec::new();
-    for (part, taken) in
-        [(&places.part, vec![places.path.clone(), log, index]), (&places.key_part, vec![places.key.clone()])]
-    {
-        if !part.exists() {
-            continue;
-        }
-        let folder = folder_of(part).join(name);
-        let put = || {
-            for file in taken.iter().filter(|file| file.symlink_metadata().is_ok()) {
-                files::make_folders(&folder, 0o700)?;
-                fs::rename(file, folder.join(file.file_name().unwrap_or_default()))?;
-                File::open(&folder)?.sync_all()?;
-            }
-            fs::rename(part, &taken[0])?;
-            File::open(folder_of(part))?.sync_all()
-        };
-        put().map_err(|error: std::io::Error| {
-            at(
-                &taken[0],
-                &format!("cannot be put in its place: {error}. No server starts before this command has done the rest"),
-            )
-        })?;
-    }
-    for folder in [&places.path, &places.key].map(|file| folder_of(file).join(name)) {
-        if folder.exists() && !before.contains(&folder) {
-            before.push(folder);
-        }
-    }
-    let removed = fs::remove_file(&places.note).and_then(|()| sync(places));
-    removed.map_err(|error| at(&places.note, &format!("cannot be removed: {error}")))?;
-    Ok(before)
-}
-
-/// The name of a folder that is there neither beside the database nor beside the key: the files of two restores never
-/// come together, because SQLite would read the log of one with the database of the other.
-fn free_name(places: &Places, now: Timestamp) -> String {
-    let own = format!("before-restore-{}", now.to_string().replace(':', "-"));
-    let others = (2..NAMES).map(|number| format!("{own}.{number}"));
-    let free = |name: &String| {
-        [&places.path, &places.key].iter().all(|file| folder_of(file).join(name).symlink_metadata().is_err())
-    };
-    std::iter::once(own.clone()).chain(others).find(free).unwrap_or(own)
-}
-
-/// Syncs the folder of the database.
-fn sync(places: &Places) -> std::io::Result<()> {
-    File::open(folder_of(&places.path))?.sync_all()
 }

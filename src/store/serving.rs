@@ -29,8 +29,7 @@ pub fn begins(tx: &Tx<'_>, manner: Manner) -> Result<()> {
         let said = format!(
             "At {at} the database was restored from {backup}. Events that were accepted after that backup are lost."
         );
-        operator_alerts::clear(tx, About::Restored)?;
-        operator_alerts::raise(tx, About::Restored, &said)?;
+        operator_alerts::write(tx, About::Restored, &said)?;
     } else if let Some(last) = last {
         let said = format!(
             "The server that ran before did not stop as it should: it crashed, was killed, the machine lost its power, or this \

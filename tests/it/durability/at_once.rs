@@ -20,7 +20,7 @@ use crate::support::{
 const CALLS: [&str; 4] = ["openat", "flock", "unlink", "rename"];
 
 /// A command that its tracer has halted.
-struct Halted {
+pub(super) struct Halted {
     tracer: Child,
     trace: PathBuf,
 }
@@ -28,7 +28,7 @@ struct Halted {
 impl Halted {
     /// Begins a command in this folder, and halts it after it has made this call for the n-th time on one of these files;
     /// `None` if it ends before.
-    fn after(folder: &Path, words: &[&str], files: &[&str], (call, nth): (&str, usize)) -> Option<Self> {
+    pub(super) fn after(folder: &Path, words: &[&str], files: &[&str], (call, nth): (&str, usize)) -> Option<Self> {
         let trace = folder.join("trace");
         let command = ngoma(folder, words);
         let mut tracer = Command::new("strace");
@@ -51,7 +51,7 @@ impl Halted {
     }
 
     /// Lets it go on to its end: its exit code, and what it said.
-    fn go_on(mut self) -> (i32, String) {
+    pub(super) fn go_on(mut self) -> (i32, String) {
         let trace = fs::read_to_string(&self.trace).expect("a trace");
         let id = trace.split_whitespace().next().expect("its number").to_owned();
         // Its other threads may stop a little later.

@@ -19,6 +19,8 @@ mod query_plans;
 mod refused_restores;
 mod restart;
 mod restore;
+mod restore_cut_off;
+mod restore_since;
 mod restore_told;
 mod retention;
 mod retention_notices;

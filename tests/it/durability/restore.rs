@@ -4,7 +4,6 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink},
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use rusqlite::Connection;
@@ -15,13 +14,12 @@ use crate::support::{
     program::{finish, ngoma},
     receiver::{Receiver, Reply},
     site::{SECRET, Server, Site, event_of, publish},
-    strace::require_strace,
     world::{START, World},
 };
 
 /// Runs a command of a site, which must do well; gives its output.
 #[track_caller]
-fn done(site: &Site, words: &[&str]) -> String {
+pub(super) fn done(site: &Site, words: &[&str]) -> String {
     let (code, out, err) = finish(&mut site.command_of(words));
     assert_eq!(code, 0, "{words:?}: {out}{err}");
     out
@@ -44,7 +42,7 @@ fn state(site: &Site) -> (Vec<String>, Vec<u8>, Vec<u8>) {
     (names(site.folder()), read("ngoma.db"), read("ngoma.key"))
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub(super) fn names(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder).expect("a folder").flatten();
     let mut names: Vec<String> = files.map(|file| file.file_name().into_string().expect("a name")).collect();
     names.sort();
@@ -52,23 +50,23 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The folders with the former files.
-fn before(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn before(folder: &Path) -> Vec<PathBuf> {
     let names = names(folder).into_iter().filter(|name| name.starts_with("before-restore-"));
     names.map(|name| folder.join(name)).collect()
 }
 
-fn accept(server: &Server, key: &str) -> String {
+pub(super) fn accept(server: &Server, key: &str) -> String {
     event_of(&publish(&server.coop(), key).expect("the server answers"))
 }
 
 /// How many events a database file has that nobody serves.
-fn events(file: &Path) -> usize {
+pub(super) fn events(file: &Path) -> usize {
     let conn = Connection::open(file).expect("a database");
     conn.query_row("SELECT count(*) FROM event", [], |row| row.get(0)).expect("a count")
 }
 
 /// A site with a backup of one event, `copy.db`, and a database that has one more.
-fn two_states() -> (Site, [String; 2]) {
+pub(super) fn two_states() -> (Site, [String; 2]) {
     let site = Site::new();
     let server = site.start();
     server.coop().webhook("http://127.0.0.1:9/", &["batch.*"], SECRET);
@@ -128,48 +126,6 @@ fn a_backup_is_restored_by_one_command_which_says_what_is_lost_and_keeps_what_wa
     let server = site.start();
     server.coop().get(&format!("/events/{lost}")).expect(200);
     server.stop();
-}
-
-#[test]
-fn what_was_revoked_erased_or_deleted_since_the_backup_is_named_and_a_revoked_token_stays_revoked() {
-    let site = Site::new();
-    let server = site.start();
-    let webhook = server.coop().webhook("http://127.0.0.1:9/", &["batch.*"], SECRET);
-    let token = |words: &[&str]| {
-        let made: serde_json::Value = serde_json::from_str(&done(&site, words)).expect("JSON");
-        [&made["id"], &made["token"]].map(|text| text.as_str().expect("a text").to_owned())
-    };
-    let [leaked, secret] = token(&["token", "create", "--scope", "operator", "--json"]);
-    done(&site, &["account", "create", "--profile", "asg", "--id", "CUST-GONE"]);
-    done(&site, &["backup", "copy.db"]);
-    done(&site, &["token", "revoke", &leaked]);
-    done(&site, &["account", "delete", "CUST-GONE", "--yes"]);
-    server.coop().delete(&format!("/webhooks/{webhook}")).expect(204);
-    accept(&server, "after");
-    server.stop();
-    let said = done(&site, &["restore", "copy.db"]);
-    for words in [
-        "1 events that were accepted later are lost",
-        &format!("stay revoked: {leaked}"),
-        "are back, with everything they had. Erase them again:\n    ngoma account delete CUST-GONE\n",
-        &format!("deleted since are back, and get deliveries: {webhook}\n"),
-    ] {
-        assert!(said.contains(words), "{words}: {said}");
-    }
-    let server = site.start();
-    let answer = server.client(&secret).get("/webhooks");
-    assert_eq!(answer.status, 401, "a revoked token does not work again: {}", answer.text);
-    server.coop().get(&format!("/webhooks/{webhook}")).expect(200);
-    server.stop();
-    let restored =
-        "SELECT count(*) FROM audit WHERE action IN ('database.restored', 'token.revoked') AND actor = 'command line'";
-    assert_eq!(site.look::<usize>(restored), 2);
-
-    // Without a database to compare with, the command says so.
-    fs::write(site.database(), "damaged").expect("written");
-    let said = done(&site, &["restore", "copy.db", "--json"]);
-    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
-    assert!(said["lost_events"].is_null() && said["revoked_tokens"].is_null(), "{said}");
 }
 
 #[test]
@@ -258,6 +214,20 @@ fn a_restore_of_root_belongs_to_the_former_owner_or_to_the_owner_of_the_folder()
         }
         done(&site, &["check"]);
     }
+}
+
+#[test]
+fn restored_files_are_for_their_owner_only_also_where_the_former_ones_were_not() {
+    let (site, _) = two_states();
+    // Another key than the backup's, so that both files are exchanged.
+    done(&site, &["key", "rotate"]);
+    let mode = |name: &str| fs::metadata(site.folder().join(name)).expect("there").mode() & 0o777;
+    for (name, wide) in [("ngoma.db", 0o644), ("ngoma.key", 0o640)] {
+        fs::set_permissions(site.folder().join(name), fs::Permissions::from_mode(wide)).expect("set");
+    }
+    done(&site, &["restore", "copy.db"]);
+    assert_eq!(["ngoma.db", "ngoma.key"].map(mode), [0o600; 2]);
+    site.start().stop();
 }
 
 #[test]
@@ -368,64 +338,4 @@ fn a_backup_that_the_server_made_by_itself_is_restored_on_another_machine() {
     assert_eq!(code, 0, "{out}{err}");
     let (code, out, _) = finish(&mut ngoma(elsewhere.path(), &["account", "list"]));
     assert!(code == 0 && out.contains("CUST-7"), "{out}");
-}
-
-/// The system calls at each of which a crash may come.
-const STEPS: [&str; 9] =
-    ["rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "fsync", "fdatasync"];
-
-/// Restores in this folder, and kills the command at this call of its kind. Returns whether it made so many.
-fn is_killed_at(folder: &Path, call: &str, count: usize) -> bool {
-    let restore = ngoma(folder, &["restore", "copy.db"]);
-    let mut killed = Command::new("strace");
-    killed.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
-    killed.args(["-e", &format!("inject={call}:signal=KILL:when={count}")]).current_dir(folder);
-    killed.arg(restore.get_program()).args(restore.get_args()).env("NGOMA_LOG__LEVEL", "warn");
-    !killed.output().expect("strace runs").status.success()
-}
-
-#[test]
-fn a_restore_that_is_killed_at_any_step_leaves_one_of_the_two_whole_and_a_second_run_ends_it() {
-    require_strace();
-    let (made, [first, second]) = two_states();
-    assert_ne!(first, second);
-    let files = ["ngoma.db", "ngoma.key", "copy.db", "copy.db.key"];
-    let (mut steps, mut cut_off) = (0, 0);
-    for call in STEPS {
-        for count in 1.. {
-            let site = tempfile::tempdir().expect("a folder");
-            let site = site.path();
-            files.iter().for_each(|name| _ = fs::copy(made.folder().join(name), site.join(name)).expect("copied"));
-            if !is_killed_at(site, call, count) {
-                assert_eq!(events(&site.join("ngoma.db")), 1, "it is restored");
-                break;
-            }
-            let step = format!("{call} {count}");
-            steps += 1;
-            cut_off += usize::from(is_cut_off(site, &step));
-            let (code, out, err) = finish(&mut ngoma(site, &["restore", "copy.db"]));
-            assert_eq!(code, 0, "{step}: {out}{err}");
-            let (code, _, err) = finish(&mut ngoma(site, &["check"]));
-            assert_eq!((code, events(&site.join("ngoma.db"))), (0, 1), "{step}: {err}");
-            let kept: Vec<usize> = before(site).iter().map(|folder| events(&folder.join("ngoma.db"))).collect();
-            assert!(kept.contains(&2), "{step}: the former one is kept: {kept:?}");
-            assert!(!names(site).iter().any(|name| name.contains(".restor")), "{step}: {:?}", names(site));
-        }
-    }
-    println!("{steps} steps, {cut_off} of them between the renames");
-    assert!(steps > 20 && cut_off > 4, "{steps} steps, {cut_off} of them between the renames");
-}
-
-/// Whether a restore was cut off between its renames: then a check and a start say so. Else one of the two is in its place.
-fn is_cut_off(site: &Path, step: &str) -> bool {
-    let (code, _, said) = finish(&mut ngoma(site, &["check"]));
-    if code == 0 {
-        assert!([1, 2].contains(&events(&site.join("ngoma.db"))), "{step}");
-        return false;
-    }
-    assert!(said.contains("run 'ngoma restore' with the same file again"), "{step}: {said}");
-    let start = ngoma(site, &["serve", "--listen", "127.0.0.1:0"]).output().expect("it runs");
-    let said = String::from_utf8_lossy(&start.stderr).into_owned();
-    assert!(!start.status.success() && said.contains("is being restored from a backup"), "{step}: {said}");
-    true
 }

@@ -2,18 +2,8 @@
 
 use rusqlite::Connection;
 
-use crate::support::{
-    program::finish,
-    site::{Site, publish},
-};
-
-/// Runs a command of a site, which must do well; gives its output.
-#[track_caller]
-fn done(site: &Site, words: &[&str]) -> String {
-    let (code, out, err) = finish(&mut site.command_of(words));
-    assert_eq!(code, 0, "{words:?}: {out}{err}");
-    out
-}
+use super::restore::done;
+use crate::support::site::{Site, publish};
 
 /// A site whose database has an event more than its backup, `copy.db`, which was made while the server ran.
 fn site_with_backup() -> Site {
@@ -59,4 +49,19 @@ fn the_next_start_tells_the_operator_once_that_a_backup_was_restored_and_until_w
     drop(server.kill());
     site.start().stop();
     assert_eq!(told(&site)[1].0, "server.restarted", "a crash after it is a crash");
+}
+
+#[test]
+fn of_each_restore_the_operator_is_told_and_never_that_it_is_over() {
+    let site = site_with_backup();
+    done(&site, &["restore", "copy.db"]);
+    let server = site.start();
+    done(&site, &["backup", "later.db"]);
+    server.stop();
+    done(&site, &["restore", "later.db"]);
+    site.start().stop();
+    let told = told(&site);
+    let about: Vec<&str> = told.iter().map(|(about, _)| about.as_str()).collect();
+    assert_eq!(about, ["server.restored"; 2], "{told:?}");
+    assert!(told[1].1.contains("later.db"), "{told:?}");
 }

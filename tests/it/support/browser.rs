@@ -20,7 +20,12 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(world: &World) -> Self {
-        let origin = format!("http://{}", world.address());
+        Self::at(&world.address().to_string())
+    }
+
+    /// A browser of the server with this address and port.
+    pub fn at(address: &str) -> Self {
+        let origin = format!("http://{address}");
         let agent =
             ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None).build().into();
         Self { agent, cookie: String::new(), form: String::new(), origin }
