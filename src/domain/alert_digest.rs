@@ -83,7 +83,8 @@ impl Common {
     }
 }
 
-/// The words of a message about these alerts, all of one kind and account; the first gives it its id.
+/// The words of a message about these alerts, all of one kind and account, oldest first. The newest gives it its id: the
+/// same message has the same, and one that has grown another.
 pub fn digest(first: &AlertMessage<'_>, others: &[AlertMessage<'_>]) -> AlertWords {
     let mut all: Vec<&AlertMessage<'_>> = std::iter::once(first).chain(others).collect();
     let is_suspended = |message: &&AlertMessage<'_>| message.alert.state == EndpointState::Suspended;
@@ -94,8 +95,10 @@ pub fn digest(first: &AlertMessage<'_>, others: &[AlertMessage<'_>]) -> AlertWor
     let page = format!("{}{page}", first.base);
     let opening = format!("{number} of {account} {what}{means}");
     let mut mail = mail(&all, &page, &opening);
-    close(&mut mail, first.zone, first.alert.id);
+    let id = others.last().unwrap_or(first).alert.id;
+    close(&mut mail, first.zone, id);
     AlertWords {
+        id,
         subject: format!("[Ngoma] {account}: {number} {what}"),
         mail,
         said: said(&all, &opening),

@@ -1,8 +1,9 @@
 //! Delivers alerts: in the log, by mail, and by POST to the operator's channels.
 //!
 //! Each channel works through its own entries of the outbox: one that hangs delays no other channel and no delivery. An
-//! alert is marked as delivered when the mail server or the webhook has accepted it. It is delivered twice, under the
-//! same id, only if the program dies in between.
+//! alert is marked as delivered when the mail server or the webhook has accepted it, in one transaction with all that
+//! went in the same message. It is delivered twice only if the program dies in between: under the same id, unless more
+//! goes in the message by then.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -28,14 +29,13 @@ use crate::{
         alert_message::AlertMessage,
         audit::Actor,
         endpoint::TargetUrl,
-        ids::AlertId,
         operator_alert::OperatorAlert,
         profile::Profiles,
         timestamp::Timestamp,
     },
     error::Result,
     store::{
-        Admission, Db, Tx,
+        Admission, Db, Tx, View,
         alerts::{self, Which},
         channels::ChannelNames,
         gathered_alerts::{self, Together},
@@ -99,21 +99,12 @@ pub fn check_target(config: &Config, url: &TargetUrl) -> Result<()> {
     guard.vet_as_written(url).map_err(|blocked| blocked.for_operator())
 }
 
-/// An alert of either kind.
+/// What a message tells.
 enum Told {
-    /// About an endpoint.
-    Webhook(Box<Alert>),
-    /// About the server.
+    /// Alerts of one kind about webhooks of one account, oldest first.
+    Webhooks(Vec<Alert>),
+    /// One about the server.
     Server(OperatorAlert),
-}
-
-impl Told {
-    const fn id(&self) -> AlertId {
-        match self {
-            Self::Webhook(alert) => alert.id,
-            Self::Server(alert) => alert.id,
-        }
-    }
 }
 
 impl Alerts {
@@ -274,26 +265,26 @@ impl Inner {
     ) -> Result<Option<Timestamp>> {
         let read = self.db.read(move |view| {
             Ok(match alerts::read(view, key)? {
-                Some(alert) => Some(Told::Webhook(Box::new(alert))),
+                Some(alert) => Some(Told::Webhooks(vec![alert])),
                 None => operator_alerts::read(view, key)?.map(Told::Server),
             })
         });
-        let Some(told) = read.await? else { return Ok(None) };
-        let others = match &told {
-            Told::Webhook(_) if self.channels.gathers(channel) => match self.gather(key, channel).await? {
-                Some(others) => others,
-                None => return Ok(None),
-            },
-            _ => Vec::new(),
+        let told = match read.await? {
+            Some(Told::Webhooks(_)) if self.channels.gathers(channel) => self.gather(key, channel).await?,
+            told => told,
         };
+        let Some(told) = told else { return Ok(None) };
         let to = self.addressee(&told);
-        let delivered = self.deliver_by(channel, &told, &others, to, stop).await;
+        let delivered = self.deliver_by(channel, &told, to, stop).await;
         let then = if *channel == Channel::Log { self.channels.after_log(to) } else { Vec::new() };
-        let all = [(key, told.id())].into_iter().chain(others.iter().map(|alert| (alert.key, alert.id)));
-        for which in all {
-            let again = self.note_surely(which, channel, &delivered, &then, stop).await?;
-            if let Err(undelivered) = &delivered {
-                alert_log::undelivered(which.1, channel, undelivered, again);
+        let which: Vec<Which> = match &told {
+            Told::Webhooks(alerts) => alerts.iter().map(|alert| (alert.key, alert.id)).collect(),
+            Told::Server(alert) => vec![(key, alert.id)],
+        };
+        let again = self.note_surely(&which, channel, &delivered, &then, stop).await?;
+        if let Err(undelivered) = &delivered {
+            for ((_, id), again) in which.into_iter().zip(again) {
+                alert_log::undelivered(id, channel, undelivered, again);
             }
         }
         if !then.is_empty() {
@@ -302,42 +293,41 @@ impl Inner {
         Ok(delivered.err().and_then(|undelivered| undelivered.rests(self.clock.now())))
     }
 
-    /// The other alerts that go in one message with this one; `None` if it waits for more, or something unsent is over.
-    async fn gather(&self, key: AlertKey, channel: &Channel) -> Result<Option<Vec<Alert>>> {
+    /// All alerts that go in one message with this one; `None` if it waits, or something unsent is over.
+    async fn gather(&self, key: AlertKey, channel: &Channel) -> Result<Option<Told>> {
         let (now, gather, own) = (self.clock.now(), self.channels.gather, channel.clone());
         let together = self.db.read(move |view| gathered_alerts::look(view, key, &own, gather, now)).await?;
         let own = channel.clone();
         match together {
-            Together::Wait(until) => {
-                let wait = move |tx: &Tx<'_>| gathered_alerts::wait(tx, key, &own, until);
+            Together::Wait(group, until) => {
+                let wait = move |tx: &Tx<'_>| gathered_alerts::wait(tx, &group, &own, until);
                 self.db.write(Actor::Engine, Admission::Wait, wait).await.map(|()| None)
             }
             Together::Drop(over) => {
                 let drop_all = move |tx: &Tx<'_>| gathered_alerts::drop_all(tx, &over, &own);
                 self.db.write(Actor::Engine, Admission::Wait, drop_all).await.map(|()| None)
             }
-            Together::Go(others) => {
-                let others = others.into_iter();
-                let read = self
-                    .db
-                    .read(move |view| others.filter_map(|(key, _)| alerts::read(view, key).transpose()).collect());
-                read.await.map(Some)
+            Together::Go(keys) => {
+                let read =
+                    |view: &View<'_>| keys.into_iter().filter_map(|key| alerts::read(view, key).transpose()).collect();
+                let all: Vec<Alert> = self.db.read(read).await?;
+                Ok((!all.is_empty()).then_some(Told::Webhooks(all)))
             }
         }
     }
 
-    /// Notes the result of a try, however long the database takes no writes: an alert must not be delivered twice only
-    /// because of that. Returns when it is tried again.
+    /// Notes the result of a try, however long the database takes no writes: a message must not be sent twice only
+    /// because of that. Returns when each alert is tried again.
     async fn note_surely(
         &self,
-        which: Which,
+        which: &[Which],
         channel: &Channel,
         delivered: &Delivered,
         then: &[Channel],
         stop: &watch::Receiver<bool>,
-    ) -> Result<Option<Timestamp>> {
+    ) -> Result<Vec<Option<Timestamp>>> {
         loop {
-            match self.note(which, channel, delivered.clone(), then.to_vec()).await {
+            match self.note(which.to_vec(), channel, delivered.clone(), then.to_vec()).await {
                 Ok(again) => return Ok(again),
                 Err(error) => {
                     tracing::error!(%error, "an alert cannot be noted as told until the database takes writes");
@@ -352,29 +342,31 @@ impl Inner {
     /// The address that an alert is mailed to: the account's, or else the operator's.
     fn addressee<'a>(&'a self, told: &'a Told) -> Option<&'a str> {
         let own = match told {
-            Told::Webhook(alert) => alert.addressee.as_deref(),
+            Told::Webhooks(alerts) => alerts.first().and_then(|alert| alert.addressee.as_deref()),
             Told::Server(_) => None,
         };
         own.or(self.channels.operator.as_deref())
     }
 
-    /// Writes the result of a try and the next channels; returns when it is tried again.
+    /// Writes the result of a try and the next channels, of all alerts of a message or of none; returns when each is
+    /// tried again.
     async fn note(
         &self,
-        of: Which,
+        which: Vec<Which>,
         channel: &Channel,
         delivered: Delivered,
         then: Vec<Channel>,
-    ) -> Result<Option<Timestamp>> {
+    ) -> Result<Vec<Option<Timestamp>>> {
         let channel = channel.clone();
-        let note = self.db.write(Actor::Engine, Admission::Wait, move |tx| match delivered {
+        let note = move |tx: &Tx<'_>, of| match &delivered {
             Ok(()) => alerts::delivered(tx, of, &channel, &then).map(|()| None),
             Err(undelivered) => {
                 let again = |tries, created_at| undelivered.again(tries, created_at, tx.now);
                 alerts::not_delivered(tx, of, &channel, undelivered.words(), again)
             }
-        });
-        note.await
+        };
+        let note_all = move |tx: &Tx<'_>| which.into_iter().map(|of| note(tx, of)).collect();
+        self.db.write(Actor::Engine, Admission::Wait, note_all).await
     }
 
     /// The words of an alert about an endpoint; `None` if its vendor is not served any more.
@@ -387,27 +379,23 @@ impl Inner {
         &self,
         channel: &Channel,
         told: &Told,
-        others: &[Alert],
         to: Option<&str>,
         stop: &watch::Receiver<bool>,
     ) -> Delivered {
-        let never = |reason: &str| Err(Undelivered::Never(reason.to_owned()));
+        // A setting that is changed now may be changed again soon.
+        let refused = |reason: &str| Err(Undelivered::Refused(reason.to_owned()));
         let words = match told {
-            Told::Webhook(alert) => {
-                let messages = std::iter::once(&**alert).chain(others).map(|alert| self.message(alert));
-                let Some(mut messages) = messages.collect::<Option<Vec<_>>>() else {
-                    return never("its vendor is not served any more");
-                };
-                // The oldest gives the message its id, at every try.
-                messages.sort_by_key(|message| message.alert.key);
-                match messages.as_slice() {
-                    [message] if *channel == Channel::Log => {
+            Told::Webhooks(alerts) => {
+                let messages = alerts.iter().map(|alert| self.message(alert)).collect::<Option<Vec<_>>>();
+                match messages.as_deref() {
+                    Some([message]) if *channel == Channel::Log => {
                         alert_log::webhook(message, to);
                         return Ok(());
                     }
-                    [message] => message.words(),
-                    [first, others @ ..] => digest(first, others),
-                    [] => return never("it is gone"),
+                    Some([message]) => message.words(),
+                    Some([first, others @ ..]) => digest(first, others),
+                    Some([]) => return refused("it is gone"),
+                    None => return refused("its vendor is not served any more"),
                 }
             }
             Told::Server(alert) => alert.words(&self.channels.base, &self.channels.zone),
@@ -418,14 +406,17 @@ impl Inner {
                 alert_log::server(&words, to);
                 Ok(())
             }
-            Channel::Mail => match (&self.channels.mailer, to) {
-                (Some(mailer), Some(to)) => mailer.deliver(to, &words, at).await,
-                (None, _) => never("alerts.smtp_url is empty now"),
-                (_, None) => never("the account has no alert e-mail now"),
+            Channel::Mail => match (&self.channels.mailer, to, told) {
+                (Some(mailer), Some(to), _) => mailer.deliver(to, &words, at).await,
+                (None, ..) => refused("alerts.smtp_url is empty now"),
+                (_, None, Told::Server(_)) => refused("alerts.operator_email is empty now"),
+                (_, None, Told::Webhooks(_)) => {
+                    refused("neither the account nor alerts.operator_email has an address now")
+                }
             },
             Channel::Post(name) => match self.channels.post(name) {
                 Some(post) => unless_stopped(post.deliver(&self.channels.poster, &words, at), stop).await,
-                None => never("the channel is not set up any more"),
+                None => refused("the channel is not set up any more"),
             },
         }
     }

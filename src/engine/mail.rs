@@ -45,6 +45,8 @@ const ENTRY: Duration = Duration::from_secs(30);
 /// How long the server may take to accept a mail. RFC 5321 (4.5.3.2.6) allows ten minutes: a client that hangs up
 /// before the answer sends the mail again.
 const TAKING: Duration = Duration::from_secs(300);
+/// How long all of that may take for a test: a person waits for the answer.
+const TEST: Duration = Duration::from_secs(20);
 /// How long the server's QUIT answer is waited for after it has accepted the mail.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -149,6 +151,11 @@ impl Mailer {
     /// Mails these words to this address.
     pub(super) async fn deliver(&self, to: &str, words: &AlertWords, at: Timestamp) -> Done<()> {
         self.send(&Mail { to, id: words.id, at, subject: &words.subject, text: words.mail.clone() }).await
+    }
+
+    /// Mails a test to this address.
+    pub(super) async fn test(&self, to: &str, words: &AlertWords, at: Timestamp) -> Done<()> {
+        self.within(TEST, "take it", self.deliver(to, words, at)).await
     }
 
     /// Hands a mail to the server. On success the server has accepted it.

@@ -21,7 +21,7 @@ pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
         )
     };
     let (mailer, at) = (mailer.ok_or_else(none)?, SystemClock.now());
-    let sent = mailer.deliver(to, &AlertWords::test(at, &base), at).await;
+    let sent = mailer.test(to, &AlertWords::test(at, &base), at).await;
     sent.map_err(|undelivered| Error::Unavailable(format!("the test mail was not sent: {}", undelivered.words())))
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn test(channels: &Channels, name: &str, at: Timestamp) -> Resu
     let words = AlertWords::test(at, &channels.base);
     let done = match (channels.post(name), &channels.mailer, &channels.operator) {
         (Some(post), ..) => post.deliver(&channels.poster, &words, at).await,
-        (None, Some(mailer), Some(to)) if Channel::named(name) == Channel::Mail => mailer.deliver(to, &words, at).await,
+        (None, Some(mailer), Some(to)) if Channel::named(name) == Channel::Mail => mailer.test(to, &words, at).await,
         _ => return Err(no_channel(Some(name), &channels.testable())),
     };
     done.map_err(|why| Error::Unavailable(format!("the test was not taken: {}", why.words())))

@@ -22,8 +22,12 @@ use crate::{
     error::Error,
 };
 
-/// An endpoint gets at most one warning in this time.
+/// An endpoint that goes on failing gets at most one warning in this time.
 const A_DAY: Duration = Duration::from_secs(86_400);
+/// An endpoint that fails and works in turn gets at most [`WARNINGS`] in this time.
+const AN_HOUR: Duration = Duration::from_secs(3600);
+/// As many as messages of a channel that gathers: one in five minutes.
+const WARNINGS: i64 = 12;
 
 const SELECT: &str = "
     SELECT alert.*, endpoint.id AS endpoint_id, endpoint.profile, ifnull(endpoint.given_url, endpoint.url) AS url,
@@ -59,19 +63,39 @@ pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>, reason: SuspendedReaso
     insert(tx, Kind::Suspended, failed, (None, Some(reason)))
 }
 
-/// Writes a warning, unless the endpoint had one within a day. A warning from the future does not count: the clock was
-/// set back since. A damaged body and a failing receiver are different problems: one warning does not stop the other.
+/// Writes a warning, unless the last alert about the endpoint's receiver is a warning of this day, or there were many
+/// within the hour. One from the future does not count: the clock was set back since. A damaged body and a failing
+/// receiver are different problems: one warning does not stop the other. Of a damaged body there is one a day.
 pub(super) fn warning(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
-    let mut warned = tx.conn.prepare_cached(
-        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning' AND created_at > ? AND created_at <= ?
-           AND (failure = ?) = ? LIMIT 1",
+    let (damaged, a_day_ago) = (failed.last.failure == Some(Failure::Damaged), tx.now - A_DAY);
+    let (since, most) = if damaged { (a_day_ago, 1) } else { (tx.now - AN_HOUR, WARNINGS) };
+    let mut warnings = tx.conn.prepare_cached(
+        "SELECT count(*) FROM alert WHERE endpoint = ? AND kind = 'warning' AND created_at > ? AND created_at <= ?
+           AND (failure = ?) = ?",
     )?;
-    let damaged = Failure::Damaged;
-    let same = failed.last.failure == Some(damaged);
-    if warned.exists((failed.endpoint, (tx.now - A_DAY).millis(), tx.now.millis(), damaged.name(), same))? {
+    let bounds = (failed.endpoint, since.millis(), tx.now.millis(), Failure::Damaged.name(), damaged);
+    let enough = warnings.query_row(bounds, |row| row.get::<_, i64>(0))? >= most;
+    let said = !damaged && last(tx, failed.endpoint)?.is_some_and(|(kind, at)| kind == Kind::Warning && at > a_day_ago);
+    if enough || said {
         return Ok(());
     }
     insert(tx, Kind::Warning, failed, (Some(failed.tries), None))
+}
+
+/// The last alert about the receiver of an endpoint, which says that it fails or that it works, and when it was written.
+fn last(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<Option<(Kind, Timestamp)>> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT key, created_at FROM alert WHERE endpoint = ? AND kind = ? AND created_at <= ? AND failure IS NOT ?
+         ORDER BY created_at DESC, key DESC LIMIT 1",
+    )?;
+    let mut last: Option<(AlertKey, Kind, Timestamp)> = None;
+    for kind in [Kind::Suspended, Kind::Warning, Kind::Recovered] {
+        let read = |row: &Row<'_>| Ok((row.get("key")?, kind, convert::moment(row, "created_at")?));
+        let found =
+            rows.query_row((endpoint, kind.name(), tx.now.millis(), Failure::Damaged.name()), read).optional()?;
+        last = last.into_iter().chain(found).max_by_key(|(key, ..)| *key);
+    }
+    Ok(last.map(|(_, kind, at)| (kind, at)))
 }
 
 fn insert(
@@ -135,16 +159,10 @@ pub fn expiring(
 
 /// Writes the alert that an endpoint works again, if the last one about its receiver said that it was suspended or failed.
 pub(super) fn recovered(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
-    let mut rows = tx.conn.prepare_cached(
-        "SELECT kind, created_at FROM alert WHERE endpoint = ? AND kind IN ('suspended', 'warning', 'recovered')
-           AND failure IS NOT ? ORDER BY key DESC LIMIT 1",
-    )?;
-    let read = |row: &Row<'_>| Ok((row.get::<_, String>("kind")?, row.get::<_, i64>("created_at")?));
-    let last = rows.query_row((endpoint, Failure::Damaged.name()), read).optional()?;
-    let Some((_, since)) = last.filter(|(kind, _)| kind != Kind::Recovered.name()) else { return Ok(()) };
+    let Some((_, since)) = last(tx, endpoint)?.filter(|(kind, _)| *kind != Kind::Recovered) else { return Ok(()) };
     tx.conn
         .prepare_cached("INSERT INTO alert (id, endpoint, kind, created_at, since) VALUES (?, ?, 'recovered', ?, ?)")?
-        .execute((AlertId::mint(tx.now).to_bytes(), endpoint, tx.now.millis(), since))?;
+        .execute((AlertId::mint(tx.now).to_bytes(), endpoint, tx.now.millis(), since.millis()))?;
     begin(tx)
 }
 

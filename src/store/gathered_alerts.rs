@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{Result, Tx, View, alerts::Which, convert};
+use super::{Result, Tx, View, convert};
 use crate::domain::{
     alert::{AlertKey, Channel},
-    ids::AlertId,
     timestamp::Timestamp,
 };
 
@@ -24,16 +23,17 @@ const OVER: &str = "it was over before it was sent";
 /// What becomes of an alert that is due by such a channel.
 #[derive(Debug)]
 pub enum Together {
-    /// It goes now, in one message with these: oldest first.
-    Go(Vec<Which>),
-    /// It waits for others until then.
-    Wait(Timestamp),
+    /// These go now in one message, oldest first.
+    Go(Vec<AlertKey>),
+    /// All that would go with it wait until then.
+    Wait(Group, Timestamp),
     /// Some of what is unsent by this channel is over: first these are dropped.
     Drop(Vec<AlertKey>),
 }
 
 /// The kind of alert, and the account, that make one message.
-struct Group {
+#[derive(Debug)]
+pub struct Group {
     account: i64,
     kind: String,
     damaged: bool,
@@ -46,10 +46,15 @@ pub fn look(view: &View<'_>, alert: AlertKey, channel: &Channel, gather: Duratio
         return Ok(Together::Drop(over));
     }
     let Some(group) = group(view, alert)? else { return Ok(Together::Go(Vec::new())) };
-    match group.waits_until(view, channel, gather, now)? {
-        Some(until) => Ok(Together::Wait(until)),
-        None => group.others(view, alert, channel).map(Together::Go),
+    if let Some(until) = group.waits_until(view, channel, gather, now)? {
+        return Ok(Together::Wait(group, until));
     }
+    let oldest = group.oldest(view, channel)?;
+    // None of a full message may be due: it was tried lately, and this one would come after it.
+    Ok(match oldest.iter().map(|(_, due)| *due).min() {
+        Some(due) if due > now => Together::Wait(group, due),
+        _ => Together::Go(oldest.into_iter().map(|(alert, _)| alert).collect()),
+    })
 }
 
 fn group(view: &View<'_>, alert: AlertKey) -> Result<Option<Group>> {
@@ -96,32 +101,35 @@ impl Group {
         Ok(until.map(|until| until.min(now + GATHERED)).filter(|until| *until > now))
     }
 
-    /// Its unsent alerts but this one.
-    fn others(&self, view: &View<'_>, alert: AlertKey, channel: &Channel) -> Result<Vec<Which>> {
+    /// Its oldest unsent alerts, as many as a message has, and when each is due. They are the same ones until they are
+    /// sent: a message that comes again keeps its id.
+    fn oldest(&self, view: &View<'_>, channel: &Channel) -> Result<Vec<(AlertKey, Timestamp)>> {
         let mut rows = view.conn.prepare_cached(
-            "SELECT alert.key, alert.id
+            "SELECT alert.key, due_at
              FROM alert_delivery JOIN alert ON alert.key = alert_delivery.alert JOIN endpoint ON endpoint.key = alert.endpoint
              WHERE channel = ?4 AND due_at IS NOT NULL AND account = ?1 AND kind = ?2 AND (failure IS 'damaged') = ?3
-               AND alert.key != ?5
-             ORDER BY alert.key LIMIT ?6",
+             ORDER BY alert.key LIMIT ?5",
         )?;
-        let bounds = params![self.account, self.kind, self.damaged, channel.name(), alert, TOGETHER - 1];
-        let found = rows.query_map(bounds, |row| Ok((row.get(0)?, AlertId::from_bytes(row.get(1)?))))?;
+        let bounds = params![self.account, self.kind, self.damaged, channel.name(), TOGETHER];
+        let found = rows.query_map(bounds, |row| Ok((row.get("key")?, convert::moment(row, "due_at")?)))?;
         Ok(found.collect::<rusqlite::Result<_>>()?)
     }
 }
 
 /// The unsent alerts of a channel that are over. A webhook that works again: nobody needs to read that it failed, and that
-/// it works again only who read before that it failed. One that failed again: nobody needs to read that it worked.
+/// it works again only who read before that it failed. One that failed again: nobody needs to read that it worked. The
+/// tables are read in this order: from what is unsent to what is looked up for each.
 fn over(view: &View<'_>, channel: &Channel) -> Result<Vec<AlertKey>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT good.key AS good, bad.key AS bad,
            (SELECT kind FROM alert JOIN alert_delivery AS told ON told.alert = alert.key AND told.channel = ?1
             WHERE alert.endpoint = good.endpoint AND told_at IS NOT NULL AND kind IN ('suspended', 'warning', 'recovered')
               AND failure IS NOT 'damaged' ORDER BY alert.key DESC LIMIT 1) AS told
-         FROM alert_delivery AS unsent JOIN alert AS good ON good.key = unsent.alert AND good.kind = 'recovered'
-           JOIN alert AS bad ON bad.endpoint = good.endpoint AND bad.kind IN ('suspended', 'warning') AND bad.failure != 'damaged'
-           JOIN alert_delivery AS also ON also.alert = bad.key AND also.channel = ?1 AND also.due_at IS NOT NULL
+         FROM alert_delivery AS unsent
+           CROSS JOIN alert AS good ON good.key = unsent.alert AND good.kind = 'recovered'
+           CROSS JOIN alert AS bad
+             ON bad.endpoint = good.endpoint AND bad.kind IN ('suspended', 'warning') AND bad.failure != 'damaged'
+           CROSS JOIN alert_delivery AS also ON also.alert = bad.key AND also.channel = ?1 AND also.due_at IS NOT NULL
          WHERE unsent.channel = ?1 AND unsent.due_at IS NOT NULL",
     )?;
     let mut rows = rows.query([channel.name()])?;
@@ -139,10 +147,16 @@ fn over(view: &View<'_>, channel: &Channel) -> Result<Vec<AlertKey>> {
     Ok(over)
 }
 
-/// Lets an alert wait until then. That is no try.
-pub fn wait(tx: &Tx<'_>, alert: AlertKey, channel: &Channel, until: Timestamp) -> Result<()> {
-    let sql = "UPDATE alert_delivery SET due_at = ? WHERE alert = ? AND channel = ? AND due_at IS NOT NULL";
-    tx.conn.prepare_cached(sql)?.execute((until.millis(), alert, channel.name()))?;
+/// Lets the unsent alerts of a group wait until then. That is no try.
+pub fn wait(tx: &Tx<'_>, group: &Group, channel: &Channel, until: Timestamp) -> Result<()> {
+    tx.conn
+        .prepare_cached(
+            "UPDATE alert_delivery SET due_at = ?5
+             WHERE channel = ?4 AND due_at IS NOT NULL AND due_at < ?5 AND EXISTS (
+               SELECT 1 FROM alert JOIN endpoint ON endpoint.key = alert.endpoint
+               WHERE alert.key = alert_delivery.alert AND account = ?1 AND kind = ?2 AND (failure IS 'damaged') = ?3)",
+        )?
+        .execute(params![group.account, group.kind, group.damaged, channel.name(), until.millis()])?;
     Ok(())
 }
 

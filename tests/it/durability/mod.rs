@@ -1,5 +1,6 @@
 //! Data on disk stays: kills, full disks, damage, backups, restores, upgrades. Old rows go.
 
+mod alert_plans;
 mod at_once;
 mod backup;
 mod backup_care;

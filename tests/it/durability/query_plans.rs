@@ -21,46 +21,6 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         &["SEARCH endpoint USING INDEX endpoint_present (account=?)", "USE TEMP B-TREE FOR ORDER BY"],
     ),
     ("answers.rs", "DELETE FROM answer WHERE made_at > ?", &["SEARCH answer USING INDEX answer_by_age (made_at>?)"]),
-    // Every failure that has used half of its tries reads the last warning; each channel reads its due rows.
-    (
-        "alerts.rs",
-        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning'",
-        &["SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=? AND created_at>? AND created_at<?)"],
-    ),
-    (
-        "alerts.rs",
-        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'expiring'",
-        &["SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)"],
-    ),
-    (
-        "alerts.rs",
-        "UPDATE alert_delivery SET due_at = NULL, dropped_at",
-        &[
-            "SEARCH alert_delivery USING PRIMARY KEY (alert=?)",
-            "LIST SUBQUERY 1",
-            "SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)",
-        ],
-    ),
-    (
-        "alerts.rs",
-        "SELECT alert, due_at FROM alert_delivery",
-        &["SEARCH alert_delivery USING COVERING INDEX alert_delivery_due (channel=? AND due_at>?)"],
-    ),
-    (
-        "channels.rs",
-        "SELECT count(*) FROM alert_delivery WHERE due_at",
-        &[
-            "SEARCH alert_delivery USING COVERING INDEX alert_delivery_due (channel=? AND due_at>?)",
-            "LIST SUBQUERY 1",
-            "SCAN json_each VIRTUAL TABLE INDEX 1:",
-        ],
-    ),
-    // The page of a suspended webhook names the delivery that did it.
-    (
-        "alerts.rs",
-        "SELECT delivery FROM alert",
-        &["SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)"],
-    ),
     // Failed deliveries that a resume sends again are counted and read in order, without reading other failures.
     (
         "outages.rs",

@@ -159,6 +159,15 @@ fn with_warnings_turned_off_none_is_sent() {
     assert_eq!(warnings(&world), 0);
 }
 
+/// Publishes a task to the customer's webhooks, and waits for the second try.
+fn settle_task(world: &World, customer: &Client, task: &str) {
+    let body = json!({ "event": "task.settled", "task_id": task, "consensus_label": "cat", "confidence": 1.0,
+                       "bsv_txid": "f00d", "settled_at": "2026-04-08T21:05:00Z" });
+    customer.post("/v1/events", body).expect(202);
+    world.settle();
+    advance(world, "1s");
+}
+
 #[test]
 fn where_nothing_is_suspended_the_warning_comes_when_a_delivery_is_given_up() {
     let world = World::new();
@@ -166,21 +175,34 @@ fn where_nothing_is_suspended_the_warning_comes_when_a_delivery_is_given_up() {
     receiver.always(Reply::status(500));
     let customer = world.customer();
     customer.post("/v1/webhooks", json!({ "callback_url": receiver.url() })).expect(201);
-    let publish = |task: &str| {
-        let body = json!({ "event": "task.settled", "task_id": task, "consensus_label": "cat", "confidence": 1.0,
-                           "bsv_txid": "f00d", "settled_at": "2026-04-08T21:05:00Z" });
-        customer.post("/v1/events", body).expect(202);
-        world.settle();
-        advance(&world, "1s");
-    };
-    publish("tsk_1");
+    settle_task(&world, &customer, "tsk_1");
     assert_eq!(warnings(&world), 0, "two of three");
     advance(&world, "4s");
     assert_eq!(warnings(&world), 1);
     assert_eq!(outbox::<Option<i64>>(&world, "next_attempt_at", "true"), None, "it is given up");
-    publish("tsk_2");
+    settle_task(&world, &customer, "tsk_2");
     advance(&world, "4s");
     assert_eq!(warnings(&world), 1, "within a day");
+}
+
+#[test]
+fn a_webhook_that_fails_and_works_in_turn_has_twelve_warnings_an_hour_at_most() {
+    let world = World::new();
+    let receiver = Receiver::new();
+    let customer = world.customer();
+    customer.post("/v1/webhooks", json!({ "callback_url": receiver.url() })).expect(201);
+    let turn = |number: usize| {
+        receiver.always(Reply::status(500));
+        settle_task(&world, &customer, &format!("tsk_{number}_fails"));
+        advance(&world, "4s");
+        receiver.always(Reply::status(200));
+        settle_task(&world, &customer, &format!("tsk_{number}_arrives"));
+        warnings(&world)
+    };
+    let seen: Vec<i64> = (1..=15).map(turn).collect();
+    assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12, 12, 12]);
+    advance(&world, "1h");
+    assert_eq!(turn(16), 13);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     client::Client,
+    held_request::until,
     mailbox::{Mail, Mailbox, advance, outbox, told, unsent, world_with},
     raw_receiver::FullBacklog,
     receiver::{Receiver, Reply},
@@ -32,7 +33,7 @@ fn mail_world(order: &str) -> (TempDir, Mailbox, World) {
 }
 
 /// Suspends a webhook of this account by a 410.
-fn suspend_of(world: &World, account: &str) {
+pub fn suspend_of(world: &World, account: &str) {
     let client = world.client(&world.token_for(Holder::Account(account.to_owned()), "webhooks,events"));
     let receiver = Receiver::new();
     receiver.always(Reply::status(410));
@@ -353,7 +354,7 @@ fn an_alert_with_the_key_of_an_erased_one_is_still_sent() {
     suspend_of(&world, "COOP-3");
     let key: i64 = outbox(&world, "min(alert.key)", "channel = 'log'");
     assert_eq!(key, 1, "the key of the one that was erased");
-    while outbox::<i64>(&world, "count(*)", "channel = 'mail'") == 0 {}
+    until("its mail waits", || outbox::<i64>(&world, "count(*)", "channel = 'mail'") == 1);
     mailbox.order("take");
     let mails = mailbox.wait_for(2);
     assert_eq!(mails[1].get("to"), &json!(["third@coop.example"]));

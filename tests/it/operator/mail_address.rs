@@ -1,15 +1,19 @@
 //! Where alerts are mailed to: given, corrected, tried and taken away from the command line, beside a server.
 
-use std::fs;
+use std::{fs, sync::mpsc, thread, time::Duration};
 
 use serde_json::json;
 
+use super::{channels::raise, mail::suspend_of};
 use crate::support::{
-    mailbox::{Mailbox, advance, told, world_with},
+    browser::operator,
+    mailbox::{Mailbox, advance, outbox, told, world_with},
     program::run,
-    receiver::{Receiver, Reply},
+    receiver::{PATIENCE, Receiver, Reply},
     world::{COOP, OTHER_COOP, World},
 };
+
+const OPERATOR: &str = "operator@coop.example";
 
 /// A world that mails to this server, as do the commands beside it.
 fn world_beside(mailbox: &Mailbox) -> World {
@@ -90,4 +94,56 @@ fn a_test_mail_says_that_mail_works_or_why_not() {
     assert!(nobody.contains("no account NOBODY"), "{nobody}");
     fs::write(world.folder().join("config.toml"), "").expect("a config");
     assert!(refusal(&world, &["test-mail", COOP]).contains("set alerts.smtp_url"));
+}
+
+#[test]
+fn a_test_of_mail_answers_within_20_seconds_also_if_the_mail_server_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    mailbox.order("hang");
+    let world = world_with(&mailbox.url(), |wish| wish.config.alerts.operator_email = OPERATOR.to_owned());
+    let browser = operator(&world);
+    let (tell, told) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| tell.send(browser.post("/ui/system/test-channel", &[("channel", "mail")])));
+        mailbox.wait_for_tries(1);
+        world.move_clock(Duration::from_secs(19));
+        assert!(told.try_recv().is_err(), "it waits");
+        world.move_clock(Duration::from_secs(1));
+        let answer = told.recv_timeout(PATIENCE);
+        // One that waits as long as for an alert ends here.
+        world.move_clock(Duration::from_secs(300));
+        let answer = answer.expect("an answer");
+        assert!(answer.status == 503 && answer.text.contains("did not take it within 20s"), "{}", answer.text);
+    });
+}
+
+#[test]
+fn alerts_wait_while_the_operator_s_address_is_taken_out_of_the_settings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    mailbox.order("say 451 not now");
+    let mut world = world_with(&mailbox.url(), |wish| wish.config.alerts.operator_email = OPERATOR.to_owned());
+    raise(&world, "It has 2 GB.");
+    suspend_of(&world, OTHER_COOP);
+    told(&world);
+    world.stop();
+    let address = std::mem::take(&mut world.config.alerts.operator_email);
+    world.start();
+    told(&world);
+    for (kind, reason) in [
+        ("operator", "alerts.operator_email is empty now"),
+        ("suspended", "neither the account nor alerts.operator_email has an address now"),
+    ] {
+        let waits = format!("channel = 'mail' AND kind = '{kind}' AND due_at IS NOT NULL");
+        assert_eq!(outbox::<i64>(&world, "count(*)", &waits), 1, "{kind}");
+        assert_eq!(outbox::<String>(&world, "last_error", &waits), reason);
+    }
+    world.stop();
+    world.config.alerts.operator_email = address;
+    mailbox.order("take");
+    world.start();
+    told(&world);
+    let mails = mailbox.mails();
+    assert!(mails.len() == 2 && mails.iter().all(|mail| mail.get("to") == &json!([OPERATOR])), "{mails:?}");
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::channels::channel;
 use crate::support::{
+    aging::until,
     mailbox::{outbox, told},
     receiver::{Receiver, Reply},
     world::{COOP, Wish, World, defaults},
@@ -150,9 +151,7 @@ fn neither_a_channel_nor_the_heartbeat_follows_a_redirect() {
     assert!(error.contains("it answered with a redirect, which is not followed (307)"), "{error}");
     // The second beat shows that the first is over.
     watcher.wait_for(1);
-    while watcher.posts().len() < 2 {
-        world.advance("30s");
-    }
+    until(&world, || watcher.posts().len() >= 2);
     assert_eq!(elsewhere.connections(), 0);
 }
 

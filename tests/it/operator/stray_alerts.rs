@@ -6,6 +6,7 @@ use serde_json::json;
 use super::channels::{channel, raise, world_of};
 use crate::support::{
     browser::operator,
+    held_request::until,
     mailbox::{outbox, told, unsent},
     receiver::{Receiver, Reply},
     site::Site,
@@ -31,11 +32,10 @@ fn an_alert_for_a_renamed_channel_is_not_counted_as_unsent_and_is_given_up_after
     assert_eq!(unsent(&world), 0);
     let page = operator(&world).get("/ui/alerts").text;
     assert!(!page.contains("not sent yet. The list"), "{page}");
-    while outbox::<Option<String>>(&world, "last_error", "channel = 'old'")
-        .is_none_or(|why| why != "no channel of this name is set up")
-    {}
+    let said = || outbox::<Option<String>>(&world, "last_error", "channel = 'old'");
+    until("the list says why", || said().is_some_and(|why| why == "no channel of this name is set up"));
     world.move_clock(std::time::Duration::from_secs(7 * 86_400));
-    while outbox::<i64>(&world, "count(*)", "channel = 'old' AND dropped_at IS NOT NULL") == 0 {}
+    until("it is given up", || outbox::<i64>(&world, "count(*)", "channel = 'old' AND dropped_at IS NOT NULL") == 1);
     assert!(other.posts().is_empty());
 }
 
