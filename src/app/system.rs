@@ -88,8 +88,10 @@ impl App {
     /// # Errors
     /// [`Error::Unavailable`] if the folder does not answer.
     pub async fn backups(&self, access: &Access<Operator>) -> Result<Vec<BackupFile>> {
-        self.check_access(access)?;
-        self.0.backups.files().await
+        let files = self.0.backups.files().await;
+        // The right is checked after the wait.
+        self.read(access, |_, _| Ok(())).await?;
+        files
     }
 
     /// A file of a backup, to be read, and its length. The audit names it.
@@ -97,9 +99,9 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`] if there is none of this name.
     pub async fn take_backup(&self, access: &Access<Operator>, name: &str, part: BackupPart) -> Result<(File, u64)> {
+        let found = self.0.backups.open(name.to_owned(), part).await;
         self.check_access(access)?;
-        let found = self.0.backups.open(name.to_owned(), part).await?;
-        let found = found.ok_or(Error::NotFound(Missing::Backup))?;
+        let found = found?.ok_or(Error::NotFound(Missing::Backup))?;
         let taken = if part == BackupPart::Key { format!("{name}.key") } else { name.to_owned() };
         match self.write(access, move |tx, _| audit::backup_taken(tx, &taken)).await {
             // Above all on a full disk a backup must be within reach.
