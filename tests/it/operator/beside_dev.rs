@@ -21,9 +21,9 @@ fn beside_a_server_of_dev_a_loopback_url_is_taken_and_after_it_refused_as_a_wron
     // The start is noted soon.
     let begun = Instant::now();
     let set = loop {
-        let (code, out, err) = run(folder.path(), &notices);
+        let (code, _, err) = run(folder.path(), &notices);
         if code == 0 {
-            break out;
+            break err;
         }
         assert!(begun.elapsed() < PATIENCE, "{err}");
     };

@@ -260,10 +260,10 @@ fn the_command_line_sets_the_place_and_shows_its_secret_once_and_a_new_key_seals
     };
     make(folder.path());
     ok(&["account", "create", "--profile", "asg", "--id", "CUST-1"]);
-    let shown = ok(&["account", "set", "CUST-1", "--alerts-url", "https://cust.example/a/very/long/path"]);
-    let secret = shown.lines().next().expect("a line").to_owned();
-    leaks::secret(&secret);
-    assert!(secret.starts_with("whsec_") && shown.contains("only now"), "{shown}");
+    let set = ["account", "set", "CUST-1", "--alerts-url", "https://cust.example/a/very/long/path"];
+    let (_, secret, said) = run(folder.path(), &set);
+    leaks::secret(secret.trim_end());
+    assert!(secret.starts_with("whsec_") && secret.lines().count() == 1 && said.contains("only now"), "{said}");
     let listed = ok(&["account", "list", "--json"]);
     assert!(listed.contains("https://cust.example/a/very/long...") && !listed.contains("whsec_"), "{listed}");
     assert!(ok(&["key", "rotate"]).contains("every secret is encrypted with a new key"));
