@@ -129,7 +129,6 @@ fn the_figures_tell_what_happened_to_whoever_reads_as_prometheus_does() {
         ("ngoma_oldest_due_seconds", 0.0),
         ("ngoma_attempts_in_flight", 0.0),
         ("ngoma_alerts_unsent", 0.0),
-        ("ngoma_writer_waiting", 0.0),
         ("ngoma_clock_steps_total", 0.0),
         (&format!("ngoma_build_info{{version={}}}", env!("CARGO_PKG_VERSION")), 1.0),
     ]);

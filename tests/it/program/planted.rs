@@ -149,6 +149,7 @@ fn a_backup_of_root_writes_into_no_file_that_somebody_puts_in_the_place_of_its_p
     if !is_root() {
         return;
     }
+    require_strace();
     let site = site_of(user());
     let precious = tempfile::tempdir().expect("a folder of root's");
     let precious = precious.path().join("precious.db");
@@ -158,20 +159,24 @@ fn a_backup_of_root_writes_into_no_file_that_somebody_puts_in_the_place_of_its_p
     for to in [user(), 0] {
         let folder = tempfile::tempdir().expect("a folder");
         chown(folder.path(), Some(to), Some(to)).expect("given");
-        let (part, planted) = (folder.path().join("copy.db.part"), folder.path().join("planted"));
+        let [part, key, planted] = ["copy.db.part", "copy.db.key.part", "planted"].map(|name| folder.path().join(name));
         link(user(), &precious, &planted);
         let stop = Arc::<AtomicBool>::default();
         let stopped = Arc::clone(&stop);
         let planting = thread::spawn(move || {
-            while !part.exists() && !stopped.load(Ordering::SeqCst) {}
+            // Before, the part is not locked yet, and what was planted is removed.
+            while !key.exists() && !stopped.load(Ordering::SeqCst) {}
             fs::rename(planted, part).is_ok()
         });
         let copy = folder.path().join("copy.db");
-        let (code, _, said) = finish(&mut site.command_of(&["backup", copy.to_str().expect("a path")]));
+        let command = site.command_of(&["backup", copy.to_str().expect("a path")]);
+        // The key is on disk before the copy is opened: that takes a while here, as on a slow disk.
+        let slow = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=300000"];
+        let (code, _, said) = finish(&mut site.under("strace", &slow, &command));
         stop.store(true, Ordering::SeqCst);
         assert!(planting.join().expect("no panic"));
         assert_eq!(fs::read(&precious).expect("bytes"), was, "root's database is as it was: {said}");
-        assert!(code == 1 && said.contains("copy.db.part was removed or replaced"), "{said}");
+        assert!(code == 1 && said.contains("copy.db.part was removed or replaced"), "{to}: {code} {said}");
     }
 }
 

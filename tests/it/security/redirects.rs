@@ -29,7 +29,7 @@ fn led(port: u16, request: &str) -> (u16, Option<String>) {
 fn what_comes_by_http_is_led_to_the_same_place_of_this_server_whatever_its_form() {
     let (folder, plain) = (tempfile::tempdir().expect("a folder"), free_port());
     let own = Own::new(folder.path());
-    let (chain, key) = own.certificate("own");
+    let (chain, key) = own.certificate_for("own", "hooks.example");
     let _world = World::with(|wish: &mut Wish| {
         let tls = &mut wish.config.tls;
         (tls.domains, tls.certificate, tls.key) = (vec!["hooks.example".to_owned()], chain, key);

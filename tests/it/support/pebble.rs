@@ -50,6 +50,12 @@ impl Own {
         self.write(name, |_| {})
     }
 
+    /// Writes one for another name than that of this machine.
+    pub fn certificate_for(&self, name: &str, domain: &str) -> (PathBuf, PathBuf) {
+        let names = CertificateParams::new(vec![domain.to_owned()]).expect("a name").subject_alt_names;
+        self.write(name, |params| params.subject_alt_names = names)
+    }
+
     /// Writes one that holds from the first of these moments to the second.
     pub fn certificate_of(&self, name: &str, from: Timestamp, until: Timestamp) -> (PathBuf, PathBuf) {
         let date = |at: Timestamp| OffsetDateTime::from_unix_timestamp(at.unix_seconds()).expect("a date");
