@@ -150,6 +150,8 @@ fn no_system_call_that_the_program_makes_is_one_that_the_unit_forbids() {
         .map(|(call, _)| call)
         .filter(|call| call.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'))
         .collect();
+    // A number that belongs to no call: strace may read one while a thread ends.
+    let made: BTreeSet<&str> = made.into_iter().filter(|call| !call.starts_with("syscall_0x")).collect();
     assert!(made.len() > 30 && made.contains("fdatasync") | made.contains("fsync"), "{made:?}");
     // Run by root, SQLite and the program give files and folders to the owner of the data; under the unit they do not.
     let made = made.into_iter().filter(|call| !["fchown", "lchown"].contains(call)).collect::<BTreeSet<_>>();
